@@ -1,0 +1,1 @@
+//! Fake Python workers and simulated time for the pools of `poolshift`.

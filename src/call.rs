@@ -1,0 +1,365 @@
+//! The unit of work: one command with JSON arguments, and what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::clock::Moment;
+use crate::error::{BadCall, CallError, Outcome};
+use crate::pool::WorkerId;
+
+/// One command with JSON args, optionally in a session.
+///
+/// ```
+/// use poolshift::{Args, Call};
+///
+/// let args = Args::parse(r#"{"expression": "6 * 7"}"#)?;
+/// let call = Call::new("calculate", args).with_session("alice")?;
+/// assert_eq!(call.session.unwrap().as_str(), "alice");
+/// # Ok::<(), poolshift::BadCall>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Names the call in logs and ledgers; random unless given.
+    pub id: CallId,
+    /// What the worker is asked to do.
+    pub command: Arc<str>,
+    /// The command's arguments.
+    pub args: Args,
+    /// The caller's session; `None` is an anonymous call.
+    pub session: Option<SessionId>,
+    /// Facts about the caller that routing rules may look at.
+    pub attrs: BTreeMap<String, String>,
+    /// The command's class. The router sets it from its command table.
+    pub class: Class,
+    /// The whole time the caller gives, from submit to answer; `None` takes the pool's own.
+    pub budget: Option<Duration>,
+    /// When an open-loop plan meant this call to start. Latency is measured from here, so a
+    /// stalled caller cannot hide the wait that it caused.
+    pub planned: Option<Moment>,
+    /// A lane forced by the caller; only a kill switch is stronger (R12).
+    pub forced: Option<Lane>,
+}
+
+impl Call {
+    /// An anonymous call with a random id.
+    pub fn new(command: impl Into<Arc<str>>, args: Args) -> Self {
+        Self {
+            id: CallId::random(),
+            command: command.into(),
+            args,
+            session: None,
+            attrs: BTreeMap::new(),
+            class: Class::Critical,
+            budget: None,
+            planned: None,
+            forced: None,
+        }
+    }
+
+    /// Puts the call into a session. `"anonymous"` is the wire's word for no session at all.
+    ///
+    /// # Errors
+    /// If `session` is empty or longer than [`SessionId::MAX_BYTES`].
+    pub fn with_session(mut self, session: &str) -> Result<Self, BadCall> {
+        self.session = match session {
+            SessionId::ANONYMOUS => None,
+            named => Some(SessionId::new(named)?),
+        };
+        Ok(self)
+    }
+
+    /// Names the call.
+    ///
+    /// # Errors
+    /// If `id` is empty or longer than [`CallId::MAX_BYTES`].
+    pub fn with_id(mut self, id: &str) -> Result<Self, BadCall> {
+        self.id = CallId::new(id)?;
+        Ok(self)
+    }
+}
+
+/// A call's name: given by the caller, or 128 random bits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CallId {
+    /// The caller's own text.
+    Given(Arc<str>),
+    /// Drawn by us; printed as 32 hexadecimal digits.
+    Random(u128),
+}
+
+impl CallId {
+    /// Ids are kept in ledgers and logs, so their length is bounded.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Takes the caller's text as the id.
+    ///
+    /// # Errors
+    /// If it is empty or longer than [`Self::MAX_BYTES`].
+    pub fn new(id: &str) -> Result<Self, BadCall> {
+        bounded("id", id, Self::MAX_BYTES).map(|id| Self::Given(id.into()))
+    }
+
+    /// Draws an id.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "ids must differ between processes")]
+    pub fn random() -> Self {
+        Self::Random(rand::random())
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(text) => f.write_str(text),
+            Self::Random(bits) => write!(f, "{bits:032x}"),
+        }
+    }
+}
+
+/// A caller's named state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// What the wire says for a call without a session.
+    pub const ANONYMOUS: &str = "anonymous";
+    /// Session ids are kept in pins, bindings and the store, so their length is bounded.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Names a session.
+    ///
+    /// # Errors
+    /// If it is empty or longer than [`Self::MAX_BYTES`].
+    pub fn new(session: &str) -> Result<Self, BadCall> {
+        bounded("session", session, Self::MAX_BYTES).map(|session| Self(session.into()))
+    }
+
+    /// The caller's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn bounded<'a>(field: &'static str, text: &'a str, max: usize) -> Result<&'a str, BadCall> {
+    match text.len() {
+        0 => Err(BadCall::Empty { field }),
+        bytes if bytes > max => Err(BadCall::TooLong { field, bytes, max }),
+        _ => Ok(text),
+    }
+}
+
+/// A command's arguments: the text of one JSON object, checked but not taken apart.
+#[derive(Clone, Debug)]
+pub struct Args(Arc<RawValue>);
+
+impl Args {
+    /// Checks that `text` is one JSON object.
+    ///
+    /// # Errors
+    /// If it is not JSON (`NaN` is not), or not an object.
+    pub fn parse(text: &str) -> Result<Self, BadCall> {
+        let raw: Box<RawValue> =
+            serde_json::from_str(text).map_err(|error| BadCall::Json(error.to_string()))?;
+        Self::from_raw(raw)
+    }
+
+    /// Takes over JSON that has been checked already.
+    ///
+    /// # Errors
+    /// If it is not an object.
+    pub fn from_raw(raw: Box<RawValue>) -> Result<Self, BadCall> {
+        if raw.get().starts_with('{') {
+            return Ok(Self(raw.into()));
+        }
+        Err(BadCall::NotAnObject { found: kind_of(raw.get()) })
+    }
+
+    /// The arguments' JSON text, from its opening to its closing brace.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Writes the object with `extra` members added; a worker reads the last of two equal keys,
+    /// so an added member wins over one of the caller's.
+    pub fn write_with(&self, extra: &[(&str, &str)], out: &mut Vec<u8>) {
+        let body = self.as_json();
+        let open = body.strip_suffix('}').expect("from_raw admits objects only").trim_end();
+        out.extend_from_slice(open.as_bytes());
+        let mut separator = if open == "{" { "" } else { "," };
+        for (key, json) in extra {
+            out.extend_from_slice(separator.as_bytes());
+            out.push(b'"');
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(json.as_bytes());
+            separator = ",";
+        }
+        out.push(b'}');
+    }
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self::parse("{}").expect("an empty object is an object")
+    }
+}
+
+fn kind_of(json: &str) -> &'static str {
+    match json.as_bytes().first() {
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// How much a command may change, which decides how early it moves to V3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Changes nothing; may be repeated and shadowed.
+    Read,
+    /// Changes a session's state.
+    Write,
+    /// Changes more than one session's state, or is unknown.
+    Critical,
+}
+
+impl Class {
+    /// Every class, in the order in which they move to V3.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Critical];
+
+    /// The name used in config and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Where the router sent a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// The legacy pool.
+    V2,
+    /// The new pool.
+    V3,
+}
+
+impl Lane {
+    /// The name used in config and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What came of a call, and when.
+#[derive(Debug)]
+pub struct Answer {
+    /// The worker's result as raw JSON, or why there is none.
+    pub result: Result<Box<RawValue>, CallError>,
+    /// The worker that had the call last, if one had it.
+    pub worker: Option<WorkerId>,
+    /// The call's four moments.
+    pub timing: Timing,
+}
+
+impl Answer {
+    /// The call's one outcome.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.result.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok)
+    }
+}
+
+/// When a call was planned, submitted, given to a worker and finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The planned arrival, or the submit where there was no plan.
+    pub planned: Moment,
+    /// When the pool took the call.
+    pub submitted: Moment,
+    /// When a worker was assigned, if one was.
+    pub dispatched: Option<Moment>,
+    /// When the outcome was decided.
+    pub finished: Moment,
+}
+
+impl Timing {
+    /// From planned arrival until a worker was assigned, or until the end if none was.
+    #[must_use]
+    pub fn queued(&self) -> Duration {
+        self.dispatched.unwrap_or(self.finished).since(self.planned)
+    }
+
+    /// From assignment to outcome; zero if no worker was assigned.
+    #[must_use]
+    pub fn service(&self) -> Duration {
+        self.dispatched.map_or(Duration::ZERO, |dispatched| self.finished.since(dispatched))
+    }
+
+    /// From planned arrival to outcome.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.finished.since(self.planned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spliced(args: &str, extra: &[(&str, &str)]) -> String {
+        let mut out = Vec::new();
+        Args::parse(args).unwrap().write_with(extra, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn members_are_added_at_the_end_so_that_they_win() {
+        assert_eq!(spliced("{}", &[]), "{}");
+        assert_eq!(spliced(" { } ", &[("a", "1")]), r#"{"a":1}"#);
+        assert_eq!(spliced(r#"{"a":0}"#, &[("a", "1"), ("b", "[]")]), r#"{"a":0,"a":1,"b":[]}"#);
+    }
+
+    #[test]
+    fn only_objects_are_args() {
+        assert!(matches!(Args::parse("[1]"), Err(BadCall::NotAnObject { found: "an array" })));
+        assert!(matches!(Args::parse(r#"{"x": NaN}"#), Err(BadCall::Json(_))));
+    }
+
+    #[test]
+    fn the_word_anonymous_means_no_session() {
+        let call = Call::new("ping", Args::default()).with_session("anonymous").unwrap();
+        assert_eq!(call.session, None);
+        assert!(Call::new("ping", Args::default()).with_session("").is_err());
+    }
+}

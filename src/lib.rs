@@ -1,0 +1,19 @@
+//! poolshift takes a service from a session-bound Python worker pool (V2) to a stateless one
+//! (V3) without an outage: a router sends each call to one of the two by a rollout percentage
+//! that can be raised, held and reverted while both run.
+//!
+//! Nouns: [`Call`], [`CallError`] and the [`Pool`] trait. ARCHITECTURE.md draws the map.
+
+pub mod call;
+pub mod clock;
+pub mod error;
+pub mod pool;
+
+pub mod machine;
+
+pub mod session;
+pub mod worker;
+
+pub use call::{Answer, Args, Call, CallId, Class, Lane, SessionId};
+pub use error::{BadCall, CallError, Outcome, Ran, Refusal, StartError};
+pub use pool::{Pool, PoolStatus, WorkerId};

@@ -1,0 +1,75 @@
+//! Deadlines in order: each key has at most one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::Moment;
+
+/// A set of deadlines, one for each key, taken in order of (moment, key).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timers<K> {
+    queue: BTreeSet<(Moment, K)>,
+    due: BTreeMap<K, Moment>,
+}
+
+impl<K: Copy + Ord> Timers<K> {
+    /// No deadlines.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { queue: BTreeSet::new(), due: BTreeMap::new() }
+    }
+
+    /// Sets the key's deadline, in place of any earlier one.
+    pub fn set(&mut self, key: K, at: Moment) {
+        self.clear(key);
+        self.due.insert(key, at);
+        self.queue.insert((at, key));
+    }
+
+    /// Forgets the key's deadline.
+    pub fn clear(&mut self, key: K) {
+        if let Some(at) = self.due.remove(&key) {
+            self.queue.remove(&(at, key));
+        }
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn earliest(&self) -> Option<Moment> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the first key whose deadline is not after `now`.
+    pub fn pop_due(&mut self, now: Moment) -> Option<K> {
+        let (at, key) = *self.queue.first()?;
+        if at > now {
+            return None;
+        }
+        self.clear(key);
+        Some(key)
+    }
+}
+
+impl<K: Copy + Ord> Default for Timers<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_out_in_order_and_once() {
+        let at = Moment::from_nanos;
+        let mut timers = Timers::new();
+        timers.set('b', at(5));
+        timers.set('a', at(9));
+        timers.set('a', at(3));
+        assert_eq!(timers.earliest(), Some(at(3)));
+        assert_eq!(timers.pop_due(at(2)), None);
+        assert_eq!(timers.pop_due(at(7)), Some('a'));
+        assert_eq!(timers.pop_due(at(7)), Some('b'));
+        assert_eq!(timers.pop_due(Moment::NEVER), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! What must outlive a worker: a caller's named state, and the rules that move it in and out.
+
+pub mod commands;

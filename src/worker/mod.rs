@@ -1,0 +1,70 @@
+//! Workers as the shell sees them: something that spawns, a link to talk over, a process to end.
+//!
+//! Production spawns Python ([`process`]); tests spawn scripted fakes behind the same traits.
+
+use std::future::Future;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::pool::WorkerId;
+
+/// Starts worker processes.
+pub trait Spawner: Send + Sync + 'static {
+    /// The worker's stdout.
+    type Reader: AsyncRead + Unpin + Send + 'static;
+    /// The worker's stdin.
+    type Writer: AsyncWrite + Unpin + Send + 'static;
+    /// The handle to end and reap it.
+    type Process: Process;
+
+    /// Starts the process of `worker`. Readiness is the caller's business.
+    ///
+    /// Dropping the future before it completes leaves no process behind.
+    fn spawn(
+        &self,
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<Spawned<Self::Reader, Self::Writer, Self::Process>, String>> + Send;
+
+    /// The command line, for messages.
+    fn command_line(&self) -> String;
+}
+
+/// A process that has just been started.
+#[derive(Debug)]
+pub struct Spawned<R, W, P> {
+    /// Its stdout.
+    pub reader: R,
+    /// Its stdin.
+    pub writer: W,
+    /// Its handle.
+    pub process: P,
+}
+
+/// A started process. Dropping it without having awaited [`Process::exited`] kills and reaps it.
+pub trait Process: Send + Sync + 'static {
+    /// The process id, where there is one.
+    fn pid(&self) -> Option<u32>;
+
+    /// Signals the process ([`Signal::DumpStacks`]) or its whole group (the others). Does
+    /// nothing once the process has been reaped, so a reused id is never hit (R2).
+    fn signal(&self, signal: Signal);
+
+    /// Waits for the end, kills what is left of the group, reaps, and says how it ended.
+    /// Never waits for EOF: a grandchild may hold the pipe (R2). Cancellation safe; once the
+    /// process has ended it completes at once, any number of times.
+    fn exited(&self) -> impl Future<Output = String> + Send;
+
+    /// The last of what it wrote to stderr, in whole lines, secrets included: for error texts.
+    fn stderr_tail(&self) -> String;
+}
+
+/// What a worker process can be told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGUSR1: our runtime writes its stacks to stderr. Never sent to a legacy script.
+    DumpStacks,
+    /// SIGTERM to the group.
+    Terminate,
+    /// SIGKILL to the group.
+    Kill,
+}
