@@ -12,6 +12,8 @@ pub mod pool;
 pub mod machine;
 
 pub mod session;
+pub mod v2_session_pool;
+pub mod v3_pool;
 pub mod worker;
 
 pub use call::{Answer, Args, Call, CallId, Class, Lane, SessionId};

@@ -7,6 +7,10 @@
 //! event heap; neither can tell the other's machine apart.
 
 pub mod backoff;
+pub mod crew;
+pub mod discipline;
+pub mod engine;
+pub mod slot;
 pub mod timers;
 pub mod waitlist;
 
@@ -29,8 +33,24 @@ pub trait PoolMachine: Clone + Debug + PartialEq + Send + 'static {
     /// When [`Event::DeadlineReached`] is due. It may be early; it is never late.
     fn next_deadline(&self) -> Option<Moment>;
 
+    /// The few numbers that a driver waits on; cheap enough for every event.
+    fn census(&self) -> Census;
+
     /// Gauges and counters. What only the driver knows (pids, outcomes) is left empty.
     fn status(&self) -> PoolStatus;
+}
+
+/// How far a pool has come up, or gone down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Workers that have become ready and are not being ended.
+    pub ready: usize,
+    /// Processes that exist, whatever they do.
+    pub live: usize,
+    /// Slots whose first worker has neither become ready nor failed yet.
+    pub untried: usize,
+    /// Calls that are not finished.
+    pub in_flight: usize,
 }
 
 /// A call inside one pool: its number in the order of submits.
@@ -198,6 +218,15 @@ pub enum Stop {
     Kill,
     /// Ask our runtime for its stacks first, then SIGKILL: for a call that timed out (R4).
     DumpAndKill,
+}
+
+/// What happens to a worker whose caller went away after the whole request was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCancel {
+    /// Its late reply is read and thrown away, at most until the call's deadline.
+    Drain,
+    /// It is killed and replaced at once.
+    Kill,
 }
 
 /// What came of a call, as far as the machine knows; the driver adds payload and evidence.

@@ -36,6 +36,11 @@ impl Waitlist {
         self.calls.first().copied()
     }
 
+    /// The waiting calls, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = Ticket> + '_ {
+        self.calls.iter().copied()
+    }
+
     /// Takes the oldest call.
     pub fn take(&mut self) -> Option<Ticket> {
         self.calls.pop_first()

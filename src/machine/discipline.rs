@@ -1,0 +1,55 @@
+//! The queue discipline: where a call may run, and which call a free worker takes.
+//!
+//! This is all that tells one pool's machine from the other's; everything else about workers
+//! and calls is the [engine](crate::machine::engine)'s.
+
+use std::fmt::Debug;
+
+use crate::call::SessionId;
+use crate::clock::Moment;
+use crate::machine::Ticket;
+
+/// Who waits for whom.
+pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
+    /// A call has been submitted. It is not in a queue until [`Self::enqueue`].
+    fn admit(&mut self, now: Moment, session: Option<&SessionId>) -> Admission;
+
+    /// Whether one more call may wait.
+    fn has_room(&self) -> bool;
+
+    /// The call waits; one that comes back from a worker takes its old place.
+    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>);
+
+    /// Takes the call that the free worker in `slot` serves next.
+    fn next_for(&mut self, slot: u32) -> Option<Ticket>;
+
+    /// Takes a waiting call out of its queue.
+    fn withdraw(&mut self, call: Ticket, session: Option<&SessionId>);
+
+    /// An admitted call is over, whatever came of it.
+    fn finished(&mut self, now: Moment, session: Option<&SessionId>);
+
+    /// The worker in `slot` will not serve again. The waiting calls that lost their session
+    /// with it are taken out of their queues and returned.
+    fn slot_lost(&mut self, now: Moment, slot: u32) -> Vec<Ticket>;
+
+    /// A session is over.
+    fn end_session(&mut self, session: &SessionId);
+
+    /// Whether a vacant slot needs a worker now.
+    fn needs(&self, slot: u32) -> bool;
+
+    /// How many calls wait.
+    fn waiting(&self) -> usize;
+}
+
+/// Where an admitted call may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// On any worker.
+    Anywhere,
+    /// On this slot's worker only.
+    At(u32),
+    /// Nowhere: its session was lost with a worker, and this call is told so.
+    SessionLost,
+}

@@ -1,0 +1,263 @@
+//! What happens to a call: submitted, waiting, running, finished exactly once.
+
+use crate::call::SessionId;
+use crate::clock::Moment;
+use crate::error::Refusal;
+use crate::machine::discipline::{Admission, Discipline};
+use crate::machine::engine::{Due, Engine, Entry, MAX_RETURNS, Stage};
+use crate::machine::slot::SlotState;
+use crate::machine::{Action, Breakage, End, OnCancel, Reply, Sent, Stop, Ticket};
+use crate::pool::WorkerId;
+
+impl<D: Discipline> Engine<D> {
+    pub(super) fn submit(
+        &mut self,
+        now: Moment,
+        call: Ticket,
+        session: Option<SessionId>,
+        deadline: Option<Moment>,
+    ) {
+        let deadline = deadline.unwrap_or(now + self.terms.budget);
+        let wait_until = deadline.min(now + self.terms.queue_timeout);
+        if self.is_draining() || wait_until <= now {
+            let end = if self.is_draining() { End::Draining } else { End::QueueTimeout };
+            self.actions.push_back(Action::Finish { call, end });
+            return;
+        }
+        let admission = self.discipline.admit(now, session.as_ref());
+        let stage = Stage::Waiting;
+        let known =
+            self.calls.insert(call, Entry { session, deadline, wait_until, stage, returns: 0 });
+        assert!(known.is_none(), "{call:?} was submitted twice");
+        match admission {
+            Admission::SessionLost => self.finish(now, call, End::SessionLost),
+            Admission::Anywhere => self.place(now, call, self.crew.longest_idle()),
+            Admission::At(slot) => {
+                let idle = matches!(self.crew.slot(slot).state, SlotState::Idle { .. });
+                self.place(now, call, idle.then_some(slot));
+            }
+        }
+    }
+
+    /// Gives a new call to an idle worker, or lets it wait, or refuses it.
+    fn place(&mut self, now: Moment, call: Ticket, idle: Option<u32>) {
+        if let Some(slot) = idle {
+            self.assign(now, slot, call);
+        } else if self.discipline.has_room() {
+            self.wait(call);
+        } else {
+            let waiting = self.discipline.waiting();
+            self.finish(now, call, End::Rejected(Refusal::QueueFull { waiting }));
+        }
+    }
+
+    fn wait(&mut self, call: Ticket) {
+        let entry = self.calls.get(&call).expect("only a submitted call waits");
+        self.timers.set(Due::Call(call), entry.wait_until);
+        self.discipline.enqueue(call, entry.session.as_ref());
+    }
+
+    fn assign(&mut self, now: Moment, slot: u32, call: Ticket) {
+        let worker = self.crew.worker(slot);
+        let entry = self.calls.get_mut(&call).expect("only a submitted call is assigned");
+        assert!(now < entry.deadline, "{call:?} is assigned after its deadline");
+        let until = entry.deadline.min(now + self.terms.run_timeout);
+        entry.stage = Stage::Running { worker, since: now, until };
+        self.timers.set(Due::Call(call), until);
+        self.crew.set(slot, SlotState::Busy { call });
+        self.actions.push_back(Action::Assign { call, worker });
+    }
+
+    /// The worker in `slot` has nothing to do: it takes the next call, rests, or leaves.
+    pub(super) fn release(&mut self, now: Moment, slot: u32) {
+        if slot as usize >= self.terms.size {
+            self.retire(now, slot, Stop::Politely);
+        } else if let Some(call) = self.next_live_call(now, slot) {
+            self.assign(now, slot, call);
+        } else if self.is_draining() {
+            self.retire(now, slot, Stop::Politely);
+        } else {
+            self.crew.tally(slot).last_used = now;
+            self.crew.set(slot, SlotState::Idle { since: now });
+        }
+    }
+
+    /// Drops what expired at this very moment before it can reach a worker (R5).
+    fn next_live_call(&mut self, now: Moment, slot: u32) -> Option<Ticket> {
+        while let Some(call) = self.discipline.next_for(slot) {
+            if now < self.calls[&call].wait_until {
+                return Some(call);
+            }
+            self.finish(now, call, End::QueueTimeout);
+        }
+        None
+    }
+
+    /// Waiting calls may have moved to other slots: hands them to workers that are idle there.
+    pub(super) fn serve_idle(&mut self, now: Moment) {
+        let idle: Vec<u32> = self.crew.idle().collect();
+        for slot in idle {
+            if let Some(call) = self.next_live_call(now, slot) {
+                self.assign(now, slot, call);
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, now: Moment, call: Ticket) {
+        let Some(entry) = self.calls.get(&call) else { return };
+        let waiting = entry.stage == Stage::Waiting;
+        assert!(waiting, "{call:?} is leased: its lease ends with CallBroke, not Cancel");
+        self.discipline.withdraw(call, entry.session.as_ref());
+        self.finish(now, call, End::Cancelled);
+    }
+
+    pub(super) fn replied(
+        &mut self,
+        now: Moment,
+        call: Ticket,
+        worker: WorkerId,
+        reply: Reply,
+        recycle: bool,
+    ) {
+        if let Some((since, _)) = self.running(call, worker) {
+            let tally = self.crew.tally(worker.slot);
+            tally.requests += 1;
+            tally.errors += u64::from(reply == Reply::Raised);
+            tally.busy += now.since(since);
+            self.finish(now, call, End::Replied(reply));
+        }
+        if self.holds(worker, call) {
+            self.crew.tally(worker.slot).has_answered = true;
+            self.timers.clear(Due::Slot(worker.slot));
+            if recycle {
+                self.retire(now, worker.slot, Stop::Politely);
+            } else {
+                self.release(now, worker.slot);
+            }
+        }
+    }
+
+    pub(super) fn call_broke(
+        &mut self,
+        now: Moment,
+        call: Ticket,
+        worker: WorkerId,
+        sent: Sent,
+        cause: Breakage,
+    ) {
+        let held = self.holds(worker, call);
+        let until = self.running(call, worker).map(|(_, until)| until);
+        if until.is_some() {
+            if cause == Breakage::Lost && sent == Sent::None {
+                self.send_back(now, call);
+            } else {
+                self.finish(now, call, end_of(&cause));
+            }
+        }
+        if !held {
+            return;
+        }
+        match (cause, sent, until) {
+            (Breakage::Refused(_), _, Some(_)) | (Breakage::Dropped, Sent::None, Some(_)) => {
+                self.release(now, worker.slot);
+            }
+            (Breakage::Dropped, Sent::All, Some(until))
+                if self.terms.on_cancel == OnCancel::Drain && now < until =>
+            {
+                self.abandon(call, worker, until);
+            }
+            // Half a request is in the pipe, the pipe is broken, or the late reply never came.
+            _ => self.retire(now, worker.slot, Stop::Kill),
+        }
+    }
+
+    /// R1: no byte was accepted, so the call takes its old place in the queue again.
+    fn send_back(&mut self, now: Moment, call: Ticket) {
+        let entry = self.calls.get_mut(&call).expect("the call runs");
+        if entry.returns >= MAX_RETURNS || entry.wait_until <= now {
+            self.finish(now, call, End::WorkerLost);
+            return;
+        }
+        entry.returns += 1;
+        entry.stage = Stage::Waiting;
+        // Its session may have been lost or bound elsewhere while it was out.
+        self.discipline.finished(now, entry.session.as_ref());
+        match self.discipline.admit(now, entry.session.as_ref()) {
+            Admission::SessionLost => self.finish(now, call, End::SessionLost),
+            Admission::Anywhere | Admission::At(_) => self.wait(call),
+        }
+    }
+
+    /// The caller is gone and the worker is at work: its late reply must not meet a new call.
+    fn abandon(&mut self, call: Ticket, worker: WorkerId, until: Moment) {
+        self.crew.set(worker.slot, SlotState::Abandoned { call });
+        self.timers.set(Due::Slot(worker.slot), until);
+        self.actions.push_back(Action::Abandon { call, worker });
+    }
+
+    /// The call's queue time or budget is over.
+    pub(super) fn call_overdue(&mut self, now: Moment, call: Ticket) {
+        let entry = self.calls.get(&call).expect("a finished call has no deadline");
+        match entry.stage {
+            Stage::Waiting => {
+                self.discipline.withdraw(call, entry.session.as_ref());
+                self.finish(now, call, End::QueueTimeout);
+            }
+            Stage::Running { worker, .. } if self.holds(worker, call) => {
+                self.finish(now, call, End::ExecTimeout);
+                self.retire(now, worker.slot, Stop::DumpAndKill);
+            }
+            // The worker had exited, and the lease holder never came back to say what it read.
+            Stage::Running { .. } => self.finish(now, call, End::WorkerLost),
+        }
+    }
+
+    /// The drain's limit has passed: nobody is served any more.
+    pub(super) fn give_up(&mut self, now: Moment) {
+        let calls: Vec<Ticket> = self.calls.keys().copied().collect();
+        for call in calls {
+            let entry = &self.calls[&call];
+            if entry.stage == Stage::Waiting {
+                self.discipline.withdraw(call, entry.session.as_ref());
+                self.finish(now, call, End::Draining);
+            } else {
+                self.finish(now, call, End::WorkerLost);
+            }
+        }
+        self.retire_all(now);
+    }
+
+    /// An admitted call is over.
+    pub(super) fn finish(&mut self, now: Moment, call: Ticket, end: End) {
+        let entry = self.calls.remove(&call).expect("a call finishes once");
+        self.timers.clear(Due::Call(call));
+        self.discipline.finished(now, entry.session.as_ref());
+        self.actions.push_back(Action::Finish { call, end });
+    }
+
+    /// Since when this worker has run this call, and until when it may.
+    fn running(&self, call: Ticket, worker: WorkerId) -> Option<(Moment, Moment)> {
+        let entry = self.calls.get(&call)?;
+        match entry.stage {
+            Stage::Running { worker: on, since, until } if on == worker => Some((since, until)),
+            _ => None,
+        }
+    }
+
+    /// Whether the call is what keeps the worker from being idle.
+    fn holds(&self, worker: WorkerId, call: Ticket) -> bool {
+        let state = self.crew.present(worker).map(|slot| slot.state);
+        state.is_some_and(|state| {
+            state == SlotState::Busy { call } || state == SlotState::Abandoned { call }
+        })
+    }
+}
+
+fn end_of(cause: &Breakage) -> End {
+    match cause {
+        Breakage::Dropped => End::Cancelled,
+        Breakage::Refused(refusal) => End::Rejected(refusal.clone()),
+        Breakage::Lost => End::WorkerLost,
+        Breakage::Garbled => End::Protocol,
+    }
+}

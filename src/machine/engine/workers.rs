@@ -1,0 +1,184 @@
+//! What happens to a worker: started, ready, probed, retired, replaced.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::machine::backoff::unit;
+use crate::machine::discipline::Discipline;
+use crate::machine::engine::{Due, Engine};
+use crate::machine::slot::SlotState;
+use crate::machine::{Action, End, Stop};
+use crate::pool::WorkerId;
+
+/// Probes of workers that fell idle together are spread over this share of the interval.
+const PROBE_JITTER: f64 = 0.25;
+
+impl<D: Discipline> Engine<D> {
+    /// Starts what is wanted and missing, as far as start permits reach.
+    pub(super) fn reconcile(&mut self, now: Moment) {
+        while self.crew.starting() < self.terms.max_starting {
+            let missing = self.crew.vacant().find(|slot| self.may_start(now, *slot));
+            let Some(slot) = missing else { return };
+            self.timers.clear(Due::Slot(slot));
+            self.first_start.get_or_insert(now);
+            let worker = self.crew.start(slot);
+            self.actions.push_back(Action::Start(worker));
+        }
+    }
+
+    fn may_start(&self, now: Moment, index: u32) -> bool {
+        let slot = self.crew.slot(index);
+        let rested = matches!(slot.state, SlotState::Vacant { retry_at } if retry_at <= now);
+        let wanted = (index as usize) < self.terms.size
+            && (!slot.tried || self.discipline.needs(index))
+            && (!self.is_draining() || self.discipline.waiting() > 0);
+        rested && wanted
+    }
+
+    pub(super) fn worker_ready(&mut self, now: Moment, worker: WorkerId) {
+        if !self.is_in(worker, SlotState::Starting) {
+            return;
+        }
+        self.crew.mark_tried(worker.slot);
+        self.crew.tally(worker.slot).failures = 0;
+        self.release(now, worker.slot);
+        if self.startup.is_none() && self.crew.serving() >= self.terms.size {
+            self.startup = self.first_start.map(|first| now.since(first));
+        }
+    }
+
+    pub(super) fn start_failed(&mut self, now: Moment, worker: WorkerId) {
+        if !self.is_in(worker, SlotState::Starting) {
+            self.worker_exited(now, worker);
+            return;
+        }
+        self.start_failures += 1;
+        self.crew.mark_tried(worker.slot);
+        let slot = self.crew.tally(worker.slot);
+        slot.failures += 1;
+        let delay = self.terms.backoff.delay(worker.slot, slot.failures);
+        self.vacate(worker.slot, now + delay);
+    }
+
+    pub(super) fn worker_exited(&mut self, now: Moment, worker: WorkerId) {
+        let Some(slot) = self.crew.present(worker) else { return };
+        // R6: only a worker that never answered waits, and only failed starts wait longer.
+        let delay = if slot.has_answered || slot.state == SlotState::Stopping {
+            Duration::ZERO
+        } else {
+            self.terms.backoff.delay(worker.slot, slot.failures.max(1))
+        };
+        let served = slot.state.is_serving();
+        self.crew.mark_tried(worker.slot);
+        self.vacate(worker.slot, now + delay);
+        if served {
+            self.lose_sessions(now, worker.slot);
+        }
+    }
+
+    fn vacate(&mut self, slot: u32, retry_at: Moment) {
+        self.crew.set(slot, SlotState::Vacant { retry_at });
+        self.timers.set(Due::Slot(slot), retry_at);
+    }
+
+    /// Takes a worker out of service for good; its exit will be reported.
+    pub(super) fn retire(&mut self, now: Moment, slot: u32, how: Stop) {
+        let served = self.crew.slot(slot).state.is_serving();
+        self.timers.clear(Due::Slot(slot));
+        self.crew.set(slot, SlotState::Stopping);
+        self.actions.push_back(Action::Stop { worker: self.crew.worker(slot), how });
+        if served {
+            self.lose_sessions(now, slot);
+        }
+    }
+
+    fn lose_sessions(&mut self, now: Moment, slot: u32) {
+        for call in self.discipline.slot_lost(now, slot) {
+            self.finish(now, call, End::SessionLost);
+        }
+    }
+
+    /// An abandoned worker's late reply never came; a vacant slot's backoff needs no more than
+    /// the reconciling that follows each event.
+    pub(super) fn slot_overdue(&mut self, now: Moment, slot: u32) {
+        if matches!(self.crew.slot(slot).state, SlotState::Abandoned { .. }) {
+            self.retire(now, slot, Stop::Kill);
+        }
+    }
+
+    /// R8: probes workers that have been idle for the interval, spread by jitter, and never all
+    /// idle workers at once. A pool of one worker is probed all the same, else it never would be.
+    pub(super) fn probe_idle(&mut self, now: Moment) {
+        let Some(interval) = self.terms.probe_after else { return };
+        let seed = self.terms.backoff.seed;
+        let due: Vec<u32> = self
+            .crew
+            .idle()
+            .filter(|index| {
+                let slot = self.crew.slot(*index);
+                let spread = PROBE_JITTER * unit(seed, *index, slot.generation);
+                slot.last_used + interval.mul_f64(1.0 + spread) <= now
+            })
+            .collect();
+        let spare = self.crew.idle().count().saturating_sub(usize::from(self.terms.size > 1));
+        for slot in due.into_iter().take(spare) {
+            self.crew.set(slot, SlotState::Probing);
+            self.actions.push_back(Action::Probe(self.crew.worker(slot)));
+        }
+    }
+
+    pub(super) fn probed(&mut self, now: Moment, worker: WorkerId, healthy: bool) {
+        if !self.is_in(worker, SlotState::Probing) {
+            return;
+        }
+        if healthy {
+            self.release(now, worker.slot);
+        } else {
+            self.retire(now, worker.slot, Stop::Kill);
+        }
+    }
+
+    pub(super) fn resize(&mut self, now: Moment, size: usize) {
+        self.terms.size = size;
+        self.crew.grow(size);
+        let surplus: Vec<u32> = self.crew.live().filter(|slot| *slot as usize >= size).collect();
+        for slot in surplus {
+            match self.crew.slot(slot).state {
+                SlotState::Idle { .. } => self.retire(now, slot, Stop::Politely),
+                SlotState::Starting => self.retire(now, slot, Stop::Kill),
+                // It leaves when it has done what it is doing.
+                _ => {}
+            }
+        }
+    }
+
+    /// R7: a second drain may only shorten the first.
+    pub(super) fn drain(&mut self, now: Moment, until: Moment) {
+        let until = self.drain_until.map_or(until, |earlier| earlier.min(until));
+        self.drain_until = Some(until);
+        self.timers.set(Due::Drain, until);
+        let live: Vec<u32> = self.crew.live().collect();
+        for slot in live {
+            match self.crew.slot(slot).state {
+                SlotState::Idle { .. } => self.retire(now, slot, Stop::Politely),
+                SlotState::Starting if self.discipline.waiting() == 0 => {
+                    self.retire(now, slot, Stop::Kill);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn retire_all(&mut self, now: Moment) {
+        let live: Vec<u32> = self.crew.live().collect();
+        for slot in live {
+            if self.crew.slot(slot).state != SlotState::Stopping {
+                self.retire(now, slot, Stop::Kill);
+            }
+        }
+    }
+
+    fn is_in(&self, worker: WorkerId, state: SlotState) -> bool {
+        self.crew.present(worker).is_some_and(|slot| slot.state == state)
+    }
+}

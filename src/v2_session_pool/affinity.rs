@@ -1,0 +1,198 @@
+//! Which session lives on which slot, and what it lost there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::call::SessionId;
+use crate::clock::Moment;
+use crate::machine::Ticket;
+use crate::machine::waitlist::Waitlist;
+
+/// Bonds are small, and a caller that never reuses a session would else grow the table for as
+/// long as `session_idle`; the longest idle bond goes first.
+const MAX_BONDS: usize = 200_000;
+
+/// Sessions bound to slots, with each session's waiting calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affinity {
+    bonds: BTreeMap<SessionId, Bond>,
+    /// The sessions bound to each slot.
+    bound: Vec<BTreeSet<SessionId>>,
+    /// Bonds without an unfinished call, by when the last one finished.
+    idle: BTreeSet<(Moment, SessionId)>,
+    idle_limit: Duration,
+}
+
+/// What one session has in the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bond {
+    place: Place,
+    waiting: Waitlist,
+    /// Admitted calls that are not finished.
+    unfinished: usize,
+    last_used: Moment,
+    /// The session was ended while calls were unfinished.
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Its next call is bound to the slot with the fewest bonds.
+    Free,
+    /// Its calls run on this slot.
+    Bound(u32),
+    /// Its worker died, and no call of it has been told yet.
+    Lost,
+}
+
+/// What became of a session whose worker died while calls of it waited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The oldest waiting call, which is told.
+    pub told: Ticket,
+    /// The slot to which the session is bound anew, and the calls that wait there now.
+    pub moved: Option<(u32, Waitlist)>,
+}
+
+impl Affinity {
+    /// No bonds, `slots` slots; a bond without calls is forgotten after `idle_limit`.
+    #[must_use]
+    pub fn new(slots: usize, idle_limit: Duration) -> Self {
+        Self {
+            bonds: BTreeMap::new(),
+            bound: vec![BTreeSet::new(); slots],
+            idle: BTreeSet::new(),
+            idle_limit,
+        }
+    }
+
+    /// A call of the session begins: the slot where it runs, or `None` if it is the one to be
+    /// told that the session was lost.
+    pub fn admit(&mut self, now: Moment, session: &SessionId) -> Option<u32> {
+        self.forget_idle(now);
+        let bond = self.bonds.entry(session.clone()).or_insert_with(Bond::new);
+        if bond.unfinished == 0 {
+            self.idle.remove(&(bond.last_used, session.clone()));
+        }
+        bond.unfinished += 1;
+        bond.ended = false;
+        match bond.place {
+            Place::Bound(slot) => Some(slot),
+            Place::Free => Some(self.bind(session)),
+            Place::Lost => {
+                bond.place = Place::Free;
+                None
+            }
+        }
+    }
+
+    /// Binds to the slot with the fewest bonds; a slot whose worker died has none.
+    fn bind(&mut self, session: &SessionId) -> u32 {
+        let slots = self.bound.iter().enumerate();
+        let (slot, _) = slots.min_by_key(|(_, bound)| bound.len()).expect("a pool has slots");
+        self.bound[slot].insert(session.clone());
+        let slot = u32::try_from(slot).expect("config bounds a pool's size far below u32");
+        self.bond(session).place = Place::Bound(slot);
+        slot
+    }
+
+    /// A call of the session waits; its slot is returned.
+    pub fn wait(&mut self, session: &SessionId, call: Ticket) -> u32 {
+        let bond = self.bond(session);
+        let Place::Bound(slot) = bond.place else { panic!("{session} waits, but is not bound") };
+        bond.waiting.put(call);
+        slot
+    }
+
+    /// A waiting call of the session has been taken or withdrawn; its slot is returned.
+    pub fn unwait(&mut self, session: &SessionId, call: Ticket) -> u32 {
+        let bond = self.bond(session);
+        let Place::Bound(slot) = bond.place else { panic!("{session} waits, but is not bound") };
+        assert!(bond.waiting.remove(call), "{call:?} does not wait");
+        slot
+    }
+
+    /// An admitted call of the session is over.
+    pub fn finished(&mut self, now: Moment, session: &SessionId) {
+        let bond = self.bond(session);
+        bond.unfinished -= 1;
+        bond.last_used = now;
+        if bond.unfinished == 0 {
+            if bond.ended || bond.place == Place::Free {
+                self.remove(session);
+            } else {
+                self.idle.insert((now, session.clone()));
+            }
+        }
+    }
+
+    /// The slot's worker is gone, and every session bound to it lost what it had there (R10).
+    pub fn slot_lost(&mut self, slot: u32) -> Vec<Loss> {
+        let sessions = std::mem::take(&mut self.bound[slot as usize]);
+        let mut losses = Vec::new();
+        for session in sessions {
+            let bond = self.bond(&session);
+            let Some(told) = bond.waiting.take() else {
+                bond.place = Place::Lost;
+                continue;
+            };
+            bond.place = Place::Free;
+            let rest = bond.waiting.clone();
+            let moved = (!rest.is_empty()).then(|| (self.bind(&session), rest));
+            losses.push(Loss { told, moved });
+        }
+        losses
+    }
+
+    /// The session is over: at once, or when its unfinished calls are.
+    pub fn end(&mut self, session: &SessionId) {
+        let Some(bond) = self.bonds.get_mut(session) else { return };
+        if bond.unfinished == 0 {
+            self.remove(session);
+        } else {
+            bond.ended = true;
+        }
+    }
+
+    /// How many sessions are bound to the slot.
+    #[must_use]
+    pub fn load(&self, slot: u32) -> usize {
+        self.bound[slot as usize].len()
+    }
+
+    /// Bonds and loss marks expire with `session_idle`; at most [`MAX_BONDS`] are kept.
+    fn forget_idle(&mut self, now: Moment) {
+        while let Some((last_used, session)) = self.idle.first() {
+            let expired = *last_used + self.idle_limit <= now;
+            if !expired && self.bonds.len() < MAX_BONDS {
+                return;
+            }
+            let session = session.clone();
+            self.remove(&session);
+        }
+    }
+
+    fn remove(&mut self, session: &SessionId) {
+        let bond = self.bonds.remove(session).expect("only known sessions are removed");
+        self.idle.remove(&(bond.last_used, session.clone()));
+        if let Place::Bound(slot) = bond.place {
+            self.bound[slot as usize].remove(session);
+        }
+    }
+
+    fn bond(&mut self, session: &SessionId) -> &mut Bond {
+        self.bonds.get_mut(session).expect("an unfinished call keeps its session's bond")
+    }
+}
+
+impl Bond {
+    fn new() -> Self {
+        Self {
+            place: Place::Free,
+            waiting: Waitlist::default(),
+            unfinished: 0,
+            last_used: Moment::ZERO,
+            ended: false,
+        }
+    }
+}
