@@ -334,8 +334,18 @@ pub enum StartError {
         /// Its last stderr lines.
         stderr: String,
     },
-    /// The pool was stopped while it was starting.
-    #[error("the pool was stopped before a worker was ready")]
+    /// Some workers came up, but not as many as were asked for.
+    #[error("{ready} of {wanted} workers were ready within startup_timeout = {limit:?}")]
+    TooFew {
+        /// How many were ready.
+        ready: usize,
+        /// How many `min_ready` asks for.
+        wanted: usize,
+        /// The limit that passed.
+        limit: Duration,
+    },
+    /// The worker was told to stop while it was starting.
+    #[error("the worker was stopped before it was ready")]
     Stopped,
 }
 

@@ -3,6 +3,7 @@
 //! Production spawns Python ([`process`]); tests spawn scripted fakes behind the same traits.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -45,9 +46,14 @@ pub trait Process: Send + Sync + 'static {
     /// The process id, where there is one.
     fn pid(&self) -> Option<u32>;
 
-    /// Signals the process ([`Signal::DumpStacks`]) or its whole group (the others). Does
-    /// nothing once the process has been reaped, so a reused id is never hit (R2).
+    /// Signals the process's whole group. Does nothing once the process has been reaped, so a
+    /// reused id is never hit (R2).
     fn signal(&self, signal: Signal);
+
+    /// Asks our runtime for the Python stacks of all its threads (SIGUSR1) and gives their lines
+    /// once they are complete, or what has come within `limit`. Never asked of a legacy script,
+    /// which would die of it (R4).
+    fn dump_stacks(&self, limit: Duration) -> impl Future<Output = Vec<String>> + Send;
 
     /// Waits for the end, kills what is left of the group, reaps, and says how it ended.
     /// Never waits for EOF: a grandchild may hold the pipe (R2). Cancellation safe; once the
@@ -61,8 +67,6 @@ pub trait Process: Send + Sync + 'static {
 /// What a worker process can be told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGUSR1: our runtime writes its stacks to stderr. Never sent to a legacy script.
-    DumpStacks,
     /// SIGTERM to the group.
     Terminate,
     /// SIGKILL to the group.

@@ -1,0 +1,251 @@
+//! All that the pool's one lock guards, and how actions change it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+
+use crate::call::{Call, Class, Timing};
+use crate::clock::Moment;
+use crate::error::{Outcome, Ran, StartError};
+use crate::machine::{Action, End, PoolMachine, Sent, Stop, Ticket};
+use crate::meter::Meter;
+use crate::pool::{PoolStatus, WorkerId};
+use crate::shell::bell::Bell;
+use crate::shell::{Progress, Shell, chores, keeper};
+use crate::worker::link::Link;
+use crate::worker::{Process, Spawner};
+
+/// A worker's link, by the spawner that made it.
+pub(super) type LinkOf<S> = Link<<S as Spawner>::Reader, <S as Spawner>::Writer>;
+
+/// The machine, its calls, its workers.
+pub(super) struct Desk<M, S: Spawner> {
+    pub(super) machine: M,
+    pub(super) bookings: HashMap<Ticket, Booking<S>>,
+    pub(super) staff: BTreeMap<WorkerId, Seat<S>>,
+    pub(super) meter: Meter,
+    /// Why the last start failed; forgotten when a worker becomes ready.
+    pub(super) start_error: Option<StartError>,
+    /// When the timer will wake up by itself.
+    pub(super) armed: Moment,
+    /// What was published last.
+    pub(super) progress: Progress,
+    next_ticket: u64,
+}
+
+/// A call between its submit and its caller's leaving.
+pub(super) struct Booking<S: Spawner> {
+    pub(super) bell: Arc<Bell>,
+    /// A lease that has been granted and not been taken.
+    pub(super) lease: Option<Lease<S>>,
+    pub(super) finished: Option<Finished>,
+    class: Class,
+    planned: Moment,
+    submitted: Moment,
+    dispatched: Option<Moment>,
+    worker: Option<WorkerId>,
+}
+
+/// The one end of a call, as decided under the lock.
+#[derive(Clone, Debug)]
+pub(super) struct Finished {
+    pub(super) end: End,
+    pub(super) ran: Ran,
+    pub(super) worker: Option<WorkerId>,
+    pub(super) timing: Timing,
+}
+
+/// The right to write to and read from one worker.
+pub(super) struct Lease<S: Spawner> {
+    pub(super) worker: WorkerId,
+    pub(super) link: LinkOf<S>,
+    pub(super) record: Arc<Record<S::Process>>,
+}
+
+/// What outlives a worker's seat, for those who want to know how it ended.
+#[derive(Debug)]
+pub(super) struct Record<P> {
+    pub(super) process: P,
+    /// Set when it is ready: whether it is our runtime, which can be asked for its stacks.
+    pub(super) is_runtime: OnceLock<bool>,
+    /// Its Python stacks at a deadline.
+    pub(super) stacks: OnceLock<Vec<String>>,
+}
+
+/// A live worker's place in the pool.
+pub(super) struct Seat<S: Spawner> {
+    /// Here while nobody holds it as a lease.
+    link: Option<LinkOf<S>>,
+    record: Option<Arc<Record<S::Process>>>,
+    holder: Option<Ticket>,
+    /// Taken when the worker is told to stop.
+    orders: Option<oneshot::Sender<Order<S>>>,
+}
+
+/// How the worker's keeper is told to end it.
+pub(super) struct Order<S: Spawner> {
+    pub(super) how: Stop,
+    /// For a polite stop of a worker that nobody holds.
+    pub(super) link: Option<LinkOf<S>>,
+}
+
+impl<M: PoolMachine, S: Spawner> Desk<M, S> {
+    pub(super) fn new(machine: M) -> Self {
+        let untried = machine.census().untried;
+        Self {
+            machine,
+            bookings: HashMap::new(),
+            staff: BTreeMap::new(),
+            meter: Meter::new(),
+            start_error: None,
+            armed: Moment::NEVER,
+            progress: Progress { ready: 0, untried, empty: false },
+            next_ticket: 0,
+        }
+    }
+
+    /// Opens a booking; its Submit must follow under the same lock.
+    pub(super) fn book(&mut self, now: Moment, call: &Call) -> (Ticket, Arc<Bell>) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let bell = Arc::new(Bell::default());
+        let booking = Booking {
+            bell: Arc::clone(&bell),
+            lease: None,
+            finished: None,
+            class: call.class,
+            planned: call.planned.unwrap_or(now),
+            submitted: now,
+            dispatched: None,
+            worker: None,
+        };
+        self.bookings.insert(ticket, booking);
+        self.meter.submit();
+        (ticket, bell)
+    }
+
+    pub(super) fn carry_out(&mut self, shell: &Arc<Shell<M, S>>, now: Moment, action: Action) {
+        match action {
+            Action::Start(worker) => {
+                let (orders, received) = oneshot::channel();
+                self.staff.insert(worker, Seat::new(orders));
+                tokio::spawn(keeper::keep(Arc::clone(shell), worker, received));
+            }
+            Action::Assign { call, worker } => self.assign(now, call, worker),
+            Action::Finish { call, end } => self.finish(now, call, end),
+            Action::Abandon { call, worker } => {
+                let lease = self.lease(worker, None);
+                tokio::spawn(chores::read_late_reply(Arc::clone(shell), call, lease));
+            }
+            Action::Probe(worker) => {
+                let lease = self.lease(worker, None);
+                tokio::spawn(chores::probe(Arc::clone(shell), lease));
+            }
+            Action::Stop { worker, how } => {
+                let seat = self.staff.get_mut(&worker).expect("only a live worker is stopped");
+                let link = seat.link.take();
+                let orders = seat.orders.take().expect("a worker is stopped once");
+                // Its keeper may have seen the exit by itself already.
+                let _ = orders.send(Order { how, link });
+            }
+        }
+    }
+
+    fn assign(&mut self, now: Moment, call: Ticket, worker: WorkerId) {
+        let lease = self.lease(worker, Some(call));
+        let booking = self.bookings.get_mut(&call).expect("an assigned call is booked");
+        booking.dispatched = Some(now);
+        booking.worker = Some(worker);
+        booking.lease = Some(lease);
+        booking.bell.reset();
+        booking.bell.ring();
+    }
+
+    fn lease(&mut self, worker: WorkerId, holder: Option<Ticket>) -> Lease<S> {
+        let seat = self.staff.get_mut(&worker).expect("only a live worker is leased");
+        let link = seat.link.take().expect("a free worker's link is in its seat (R1)");
+        let record = seat.record.clone().expect("a ready worker has a record");
+        seat.holder = holder;
+        Lease { worker, link, record }
+    }
+
+    /// The lease's holder is done with it; the event that says how must follow under the lock.
+    pub(super) fn give_back(&mut self, lease: Lease<S>) {
+        let Some(seat) = self.staff.get_mut(&lease.worker) else { return };
+        seat.holder = None;
+        if seat.orders.is_some() {
+            seat.link = Some(lease.link);
+        }
+    }
+
+    fn finish(&mut self, now: Moment, call: Ticket, end: End) {
+        let booking = self.bookings.get_mut(&call).expect("a booking outlives its call");
+        let timing = Timing {
+            planned: booking.planned,
+            submitted: booking.submitted,
+            dispatched: booking.dispatched,
+            finished: now,
+        };
+        let ran = ran(&end, booking.bell.progress.get());
+        self.meter.record(booking.class, end.outcome(), &timing);
+        let twice = booking.finished.replace(Finished { end, ran, worker: booking.worker, timing });
+        assert!(twice.is_none(), "{call:?} was finished twice");
+        booking.bell.interrupt();
+    }
+
+    /// The worker answered its start ping: from now on it can be leased.
+    pub(super) fn seat_ready(&mut self, worker: WorkerId, link: LinkOf<S>) -> bool {
+        let seat = self.staff.get_mut(&worker).expect("a keeper's worker has a seat");
+        let wanted = seat.orders.is_some();
+        if wanted {
+            seat.link = Some(link);
+            self.start_error = None;
+        }
+        wanted
+    }
+
+    /// The process exists, and can be signalled through its record.
+    pub(super) fn seat_record(&mut self, worker: WorkerId, record: Arc<Record<S::Process>>) {
+        let seat = self.staff.get_mut(&worker).expect("a keeper's worker has a seat");
+        seat.record = Some(record);
+    }
+
+    /// The process is reaped. A holder of its lease is told to read what is left in the pipe.
+    pub(super) fn vacate(&mut self, worker: WorkerId) {
+        let seat = self.staff.remove(&worker).expect("a keeper's worker has a seat");
+        let booking = seat.holder.and_then(|call| self.bookings.get(&call));
+        if let Some(booking) = booking {
+            booking.bell.interrupt();
+        }
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        let mut status = self.machine.status();
+        status.outcomes = self.meter.outcomes();
+        for worker in &mut status.workers {
+            let record = self.staff.get(&worker.id).and_then(|seat| seat.record.as_ref());
+            worker.pid = record.and_then(|record| record.process.pid());
+        }
+        status
+    }
+}
+
+impl<S: Spawner> Seat<S> {
+    fn new(orders: oneshot::Sender<Order<S>>) -> Self {
+        Self { link: None, record: None, holder: None, orders: Some(orders) }
+    }
+}
+
+/// Only what a worker's pipe has accepted can have run.
+fn ran(end: &End, sent: Sent) -> Ran {
+    match end.outcome() {
+        Outcome::Ok | Outcome::Raised => Ran::Yes,
+        Outcome::ExecTimeout | Outcome::WorkerLost | Outcome::Cancelled | Outcome::Protocol
+            if sent != Sent::None =>
+        {
+            Ran::Maybe
+        }
+        _ => Ran::No,
+    }
+}

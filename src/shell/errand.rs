@@ -1,0 +1,316 @@
+//! The path of one call. The caller does its own IO: it waits for a lease, loads session data,
+//! writes the request, reads the reply and reports, which may hand the same link to the next
+//! waiter without another task in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::call::{Answer, Call, Timing};
+use crate::clock::Clock;
+use crate::error::{CallError, Outcome, PostMortem, Ran, Refusal};
+use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
+use crate::pool::WorkerId;
+use crate::shell::Shell;
+use crate::shell::bell::Bell;
+use crate::shell::desk::{Finished, Lease, Record};
+use crate::worker::link::LinkError;
+use crate::worker::wire::{Outgoing, WireReply};
+use crate::worker::{Process, Spawner};
+
+/// How long a failed call may wait for its worker's post-mortem (R4): longer than the reaping of
+/// a killed process takes, and no longer than a caller would notice.
+pub(super) const POST_MORTEM: Duration = Duration::from_millis(250);
+
+impl<M: PoolMachine, S: Spawner> Shell<M, S> {
+    /// Runs one call to its one outcome.
+    ///
+    /// Dropping the future cancels the call (R3): a waiting one leaves the queue, a leased
+    /// worker goes to the next waiter, is drained of the late reply, or is killed.
+    pub async fn call(self: &Arc<Self>, call: Call) -> Answer {
+        // Dropped here: the call was not submitted, and no session is marked.
+        let visit = match self.sessions.begin(self.clock.now(), call.session.as_ref()).await {
+            Ok(visit) => visit,
+            Err(refusal) => return self.refuse(&call, refusal),
+        };
+        let answer = Errand::submit(self, &call).run().await;
+        drop(visit);
+        answer
+    }
+
+    /// Refused before its Submit: the machine never hears of it, the books do.
+    fn refuse(&self, call: &Call, refusal: Refusal) -> Answer {
+        let now = self.clock.now();
+        let planned = call.planned.unwrap_or(now);
+        let timing = Timing { planned, submitted: now, dispatched: None, finished: now };
+        let mut desk = self.lock();
+        desk.meter.submit();
+        desk.meter.record(call.class, Outcome::Rejected, &timing);
+        Answer { result: Err(refusal.into()), worker: None, timing }
+    }
+}
+
+/// A submitted call in its caller's hands. Its drop settles what is left of it.
+struct Errand<'a, M: PoolMachine, S: Spawner> {
+    shell: &'a Arc<Shell<M, S>>,
+    call: &'a Call,
+    ticket: Ticket,
+    bell: Arc<Bell>,
+    lease: Option<Lease<S>>,
+    record: Option<Arc<Record<S::Process>>>,
+}
+
+/// What the worker said, for the answer.
+enum Heard {
+    Nothing,
+    Reply(Result<Box<RawValue>, CallError>),
+    Breach(String),
+}
+
+/// Why the holder of a lease stopped waiting for the pipe.
+enum Exchange {
+    Reply(Result<WireReply, LinkError>),
+    /// The request could not be made or must not be sent.
+    Unsent(Breakage),
+    /// The worker has exited, or the call is finished.
+    Interrupted,
+}
+
+impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
+    fn submit(shell: &'a Arc<Shell<M, S>>, call: &'a Call) -> Self {
+        let mut desk = shell.lock();
+        let now = shell.clock.now();
+        let (ticket, bell) = desk.book(now, call);
+        let event = Event::Submit {
+            call: ticket,
+            class: call.class,
+            session: call.session.clone(),
+            deadline: call.budget.map(|budget| now + budget),
+        };
+        shell.step(&mut desk, event);
+        drop(desk);
+        Self { shell, call, ticket, bell, lease: None, record: None }
+    }
+
+    async fn run(mut self) -> Answer {
+        let mut heard = Heard::Nothing;
+        loop {
+            if let Some(finished) = self.collect() {
+                return self.conclude(finished, heard).await;
+            }
+            if self.lease.is_none() {
+                // Dropped here: a waiting call is cancelled; a lease in the mail was never used.
+                self.bell.rung().await;
+                continue;
+            }
+            // Dropped here: the lease ends with as much sent as `progress` says.
+            heard = match self.exchange().await {
+                Exchange::Reply(Ok(reply)) => self.deliver(reply).await,
+                Exchange::Reply(Err(error)) => self.broke(error),
+                Exchange::Unsent(cause) => self.end_lease(cause),
+                Exchange::Interrupted => self.read_what_is_left().await,
+            };
+        }
+    }
+
+    /// Takes the mail: the end of the call, or else a lease.
+    fn collect(&mut self) -> Option<Finished> {
+        let mut desk = self.shell.lock();
+        let booking = desk.bookings.get_mut(&self.ticket).expect("an errand holds its booking");
+        if let Some(lease) = booking.lease.take() {
+            self.record = Some(Arc::clone(&lease.record));
+            self.lease = Some(lease);
+        }
+        booking.finished.clone()
+    }
+
+    /// R11: session data is loaded right before the request is written. R1: nothing is written
+    /// to a pipe that has something to say.
+    async fn exchange(&mut self) -> Exchange {
+        let (shell, call, bell) = (self.shell, self.call, &self.bell);
+        let link = &mut self.lease.as_mut().expect("the caller holds a lease").link;
+        let exchange = async {
+            let extra = match shell.sessions.enrich(call).await {
+                Ok(extra) => extra,
+                Err(refusal) => return Exchange::Unsent(Breakage::Refused(refusal)),
+            };
+            let request = Outgoing {
+                command: &call.command,
+                args: &call.args,
+                extra: extra.members(),
+                call_id: Some(&call.id),
+                budget: call.budget,
+                unix: Clock::unix_now(),
+            };
+            if let Err(refusal) = link.prepare(request) {
+                return Exchange::Unsent(Breakage::Refused(refusal));
+            }
+            if !link.is_quiet() {
+                return Exchange::Unsent(Breakage::Lost);
+            }
+            Exchange::Reply(match link.send(&bell.progress).await {
+                Ok(()) => link.receive().await,
+                Err(error) => Err(error),
+            })
+        };
+        tokio::select! {
+            biased;
+            exchange = exchange => exchange,
+            () = bell.interruption() => Exchange::Interrupted,
+        }
+    }
+
+    /// R2: the worker has exited; a complete reply that is in its pipe still wins. A call that is
+    /// over has its end already, and the reply comes too late for it.
+    async fn read_what_is_left(&mut self) -> Heard {
+        let link = &mut self.lease.as_mut().expect("the caller holds a lease").link;
+        let over = self.shell.lock().bookings[&self.ticket].finished.is_some();
+        if over || self.bell.progress.get() != Sent::All {
+            return self.end_lease(Breakage::Lost);
+        }
+        match link.receive_ready() {
+            Some(Ok(reply)) => self.deliver(reply).await,
+            Some(Err(error)) => self.broke(error),
+            None => self.end_lease(Breakage::Lost),
+        }
+    }
+
+    /// R11: saves are applied before the reply is reported, so the session's next call sees them.
+    async fn deliver(&mut self, reply: WireReply) -> Heard {
+        if let Ok(result) = &reply.result {
+            // Dropped here: the call has run; it ends as cancelled, `ran: maybe`.
+            self.shell.sessions.record(self.call, result, Clock::unix_now()).await;
+        }
+        let kind = if reply.result.is_ok() { Reply::Ok } else { Reply::Raised };
+        let recycle = reply.recycle;
+        self.report(|call, worker| Event::Replied { call, worker, reply: kind, recycle });
+        Heard::Reply(reply.result)
+    }
+
+    fn broke(&mut self, error: LinkError) -> Heard {
+        match error {
+            LinkError::Closed(_) => self.end_lease(Breakage::Lost),
+            LinkError::Garbled(reason) => {
+                self.end_lease(Breakage::Garbled);
+                Heard::Breach(reason)
+            }
+        }
+    }
+
+    fn end_lease(&mut self, cause: Breakage) -> Heard {
+        let sent = self.bell.progress.get();
+        self.report(|call, worker| Event::CallBroke { call, worker, sent, cause });
+        Heard::Nothing
+    }
+
+    /// The link goes back and the event says why, under one lock: the event's actions may hand
+    /// the link on.
+    fn report(&mut self, event: impl FnOnce(Ticket, WorkerId) -> Event) {
+        let lease = self.lease.take().expect("the caller holds a lease");
+        let event = event(self.ticket, lease.worker);
+        let mut desk = self.shell.lock();
+        desk.give_back(lease);
+        self.shell.step(&mut desk, event);
+    }
+
+    async fn conclude(self, finished: Finished, heard: Heard) -> Answer {
+        self.log(&finished);
+        // Dropped here: the outcome is counted already, only its explanation is lost.
+        let result = match (finished.end.clone(), heard) {
+            (End::Replied(_), Heard::Reply(result)) => result,
+            (end, heard) => Err(self.explain(end, heard, &finished).await),
+        };
+        Answer { result, worker: finished.worker, timing: finished.timing }
+    }
+
+    async fn explain(&self, end: End, heard: Heard, finished: &Finished) -> CallError {
+        let (ran, timing) = (finished.ran, finished.timing);
+        match end {
+            End::Replied(_) => unreachable!("a reply is reported by the one who read it"),
+            End::Rejected(refusal) => refusal.into(),
+            End::QueueTimeout => {
+                CallError::QueueTimeout { waited: timing.queued(), cause: self.start_error() }
+            }
+            End::ExecTimeout => CallError::ExecTimeout {
+                command: self.call.command.to_string(),
+                waited: timing.queued(),
+                run: timing.service(),
+                ran,
+                post_mortem: self.post_mortem().await,
+            },
+            End::WorkerLost => {
+                CallError::WorkerLost { ran, post_mortem: self.post_mortem().await }
+            }
+            End::SessionLost => {
+                let session = self.call.session.clone();
+                CallError::SessionLost { session: session.expect("only a session can be lost") }
+            }
+            End::Cancelled => CallError::Cancelled { ran },
+            End::Protocol => match heard {
+                Heard::Breach(reason) => CallError::Protocol { ran, reason },
+                _ => unreachable!("a breach is reported by the one who read it"),
+            },
+            End::Draining => CallError::Draining,
+        }
+    }
+
+    /// Why no worker came up, if none is there.
+    fn start_error(&self) -> Option<String> {
+        let desk = self.shell.lock();
+        let none_ready = desk.machine.census().ready == 0;
+        desk.start_error.as_ref().filter(|_| none_ready).map(ToString::to_string)
+    }
+
+    async fn post_mortem(&self) -> PostMortem {
+        let Some(record) = &self.record else { return PostMortem::default() };
+        let exit = tokio::time::timeout(POST_MORTEM, record.process.exited()).await.ok();
+        PostMortem {
+            exit,
+            stacks: record.stacks.get().cloned().unwrap_or_default(),
+            stderr: record.process.stderr_tail(),
+        }
+    }
+
+    /// One event for each request.
+    fn log(&self, finished: &Finished) {
+        tracing::debug!(
+            target: "poolshift::request",
+            lane = %self.shell.settings.lane,
+            command = %self.call.command,
+            call_id = %self.call.id,
+            worker_id = finished.worker.map(tracing::field::display),
+            outcome = finished.end.outcome().as_str(),
+            queue_time = ?finished.timing.queued(),
+            duration = ?finished.timing.total(),
+        );
+    }
+}
+
+impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
+    fn drop(&mut self) {
+        // Poisoned: a machine's assertion has failed, and its panic says more than a second one.
+        let Ok(mut desk) = self.shell.desk.lock() else { return };
+        let booking = desk.bookings.get_mut(&self.ticket).expect("an errand holds its booking");
+        let unfinished = booking.finished.is_none();
+        let lease = booking.lease.take().or(self.lease.take());
+        let (call, sent) = (self.ticket, self.bell.progress.get());
+        let event = match &lease {
+            Some(Lease { worker, .. }) => {
+                Event::CallBroke { call, worker: *worker, sent, cause: Breakage::Dropped }
+            }
+            None => Event::Cancel { call },
+        };
+        if let Some(lease) = lease {
+            desk.give_back(lease);
+        }
+        if unfinished {
+            self.shell.step(&mut desk, event);
+        }
+        let booking = desk.bookings.remove(&self.ticket);
+        drop(desk);
+        if let Some(finished) = booking.and_then(|booking| booking.finished).filter(|_| unfinished) {
+            self.log(&finished);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One worker's life, from spawn to reaping, in one task.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::call::Args;
+use crate::clock::Clock;
+use crate::error::StartError;
+use crate::machine::{Event, PoolMachine, Stop};
+use crate::pool::WorkerId;
+use crate::shell::desk::{LinkOf, Order, Record};
+use crate::shell::errand::POST_MORTEM;
+use crate::shell::ping::{Pong, ping};
+use crate::shell::{Readiness, Shell};
+use crate::worker::link::{Link, LinkError, Progress};
+use crate::worker::wire::Outgoing;
+use crate::worker::{Process, Signal, Spawner};
+
+type Orders<S> = oneshot::Receiver<Order<S>>;
+
+/// Brings a worker up, watches it, ends it when told to, and reports each step once.
+pub(super) async fn keep<M: PoolMachine, S: Spawner>(
+    shell: Arc<Shell<M, S>>,
+    worker: WorkerId,
+    mut orders: Orders<S>,
+) {
+    let event = match shell.bring_up(worker, &mut orders).await {
+        Ok((record, link)) => {
+            shell.announce(worker, link);
+            let exit = shell.watch(&record, orders).await;
+            tracing::info!(lane = %shell.settings.lane, %worker, %exit, "worker ended");
+            Event::WorkerExited { worker }
+        }
+        Err(error) => {
+            shell.lament(worker, error);
+            Event::StartFailed { worker }
+        }
+    };
+    let mut desk = shell.lock();
+    desk.vacate(worker);
+    shell.step(&mut desk, event);
+}
+
+impl<M: PoolMachine, S: Spawner> Shell<M, S> {
+    /// Spawns and pings. On failure the process, if there was one, has been reaped.
+    async fn bring_up(
+        &self,
+        worker: WorkerId,
+        orders: &mut Orders<S>,
+    ) -> Result<(Arc<Record<S::Process>>, LinkOf<S>), StartError> {
+        let limit = self.settings.startup_timeout;
+        let deadline = self.clock.now() + limit;
+        let spawned = tokio::select! {
+            biased;
+            _ = &mut *orders => return Err(StartError::Stopped),
+            spawned = self.spawner.spawn(worker) => spawned,
+            () = self.clock.sleep_until(deadline) => return Err(self.silent(String::new())),
+        };
+        let spawned = spawned
+            .map_err(|cause| StartError::Spawn { command: self.spawner.command_line(), cause })?;
+        let (is_runtime, stacks) = (OnceLock::new(), OnceLock::new());
+        let record = Arc::new(Record { process: spawned.process, is_runtime, stacks });
+        self.lock().seat_record(worker, Arc::clone(&record));
+        let mut link = Link::new(spawned.reader, spawned.writer, self.settings.max_frame_bytes);
+        let id = format!("\"{}-{worker}\"", self.settings.lane);
+        let pong = tokio::select! {
+            biased;
+            _ = orders => Err(Unready::Stopped),
+            pong = ping::<S>(&mut link, &[("initialization", "true"), ("worker_id", &id)]) => {
+                pong.map_err(Unready::from)
+            }
+            _ = record.process.exited() => Err(Unready::Ended),
+            () = self.clock.sleep_until(deadline) => Err(Unready::Silent),
+        };
+        match pong.and_then(|pong| accept(pong, self.settings.readiness, &record)) {
+            Ok(()) => Ok((record, link)),
+            Err(unready) => Err(self.bury(&record.process, unready).await),
+        }
+    }
+
+    /// Ends a worker that did not become ready, and says why it did not.
+    async fn bury(&self, process: &S::Process, unready: Unready) -> StartError {
+        if matches!(unready, Unready::Ended) {
+            // Its pipe is closed: it is about to end by itself, and its own status tells more.
+            let _ = timeout(POST_MORTEM, process.exited()).await;
+        }
+        process.signal(Signal::Kill);
+        let exit = process.exited().await;
+        let (command, stderr) = (self.spawner.command_line(), process.stderr_tail());
+        match unready {
+            Unready::Stopped => StartError::Stopped,
+            Unready::Silent => self.silent(stderr),
+            Unready::Ended => StartError::Exited { command, exit, stderr },
+            Unready::NotAWorker(reason) => StartError::NotAWorker { command, reason, stderr },
+        }
+    }
+
+    fn silent(&self, stderr: String) -> StartError {
+        let (command, limit) = (self.spawner.command_line(), self.settings.startup_timeout);
+        StartError::Silent { command, limit, stderr }
+    }
+
+    /// The link goes to its seat, and from there to the first who waits.
+    fn announce(self: &Arc<Self>, worker: WorkerId, link: LinkOf<S>) {
+        let mut desk = self.lock();
+        // A worker that was told to stop in this very moment is not announced any more.
+        if desk.seat_ready(worker, link) {
+            self.step(&mut desk, Event::WorkerReady { worker });
+        }
+    }
+
+    fn lament(&self, worker: WorkerId, error: StartError) {
+        if error != StartError::Stopped {
+            tracing::warn!(lane = %self.settings.lane, %worker, %error, "worker did not start");
+            self.lock().start_error = Some(error);
+        }
+    }
+
+    async fn watch(&self, record: &Record<S::Process>, orders: Orders<S>) -> String {
+        let order = tokio::select! {
+            biased;
+            exit = record.process.exited() => return exit,
+            order = orders => order,
+        };
+        let order = order.expect("a seat keeps its orders until its keeper vacates it");
+        match order.how {
+            Stop::Politely => self.stop_politely(&record.process, order.link).await,
+            Stop::DumpAndKill if record.is_runtime.get() == Some(&true) => {
+                let stacks = record.process.dump_stacks(POST_MORTEM).await;
+                let first = record.stacks.set(stacks);
+                first.expect("a worker is ended once");
+            }
+            Stop::DumpAndKill | Stop::Kill => {}
+        }
+        record.process.signal(Signal::Kill);
+        record.process.exited().await
+    }
+
+    /// R7: shutdown frame, close stdin, `stop_grace`, SIGTERM, `kill_grace`; the kill follows.
+    async fn stop_politely(&self, process: &S::Process, link: Option<LinkOf<S>>) {
+        let (stop_grace, kill_grace) = (self.settings.stop_grace, self.settings.kill_grace);
+        let farewell = async {
+            if let Some(mut link) = link {
+                say_goodbye::<S>(&mut link).await;
+                link.close_writer();
+                // The reader stays open meanwhile, so that a last reply does not break its pipe.
+                process.exited().await;
+            }
+            process.exited().await
+        };
+        if timeout(stop_grace, farewell).await.is_err() {
+            process.signal(Signal::Terminate);
+            let _ = timeout(kill_grace, process.exited()).await;
+        }
+    }
+}
+
+/// Why a worker is not ready.
+enum Unready {
+    Stopped,
+    Silent,
+    Ended,
+    NotAWorker(String),
+}
+
+impl From<LinkError> for Unready {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Closed(_) => Self::Ended,
+            LinkError::Garbled(reason) => Self::NotAWorker(reason),
+        }
+    }
+}
+
+fn accept<P>(pong: Pong, readiness: Readiness, record: &Record<P>) -> Result<(), Unready> {
+    if let Some(reason) = pong.unreadiness(readiness) {
+        return Err(Unready::NotAWorker(reason));
+    }
+    record.is_runtime.set(pong.is_our_runtime()).expect("a worker becomes ready once");
+    Ok(())
+}
+
+/// The legacy worker answers and stays; ours ends when stdin closes. Neither answer is needed.
+async fn say_goodbye<S: Spawner>(link: &mut LinkOf<S>) {
+    let request = Outgoing {
+        command: "shutdown",
+        args: &Args::default(),
+        extra: &[],
+        call_id: None,
+        budget: None,
+        unix: Clock::unix_now(),
+    };
+    if link.prepare(request).is_ok()
+        && let Err(error) = link.send(&Progress::default()).await
+    {
+        tracing::debug!(%error, "worker was gone before its goodbye");
+    }
+}

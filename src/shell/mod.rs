@@ -1,0 +1,205 @@
+//! The thin async part of a pool: it carries a machine's actions out and reports what happened.
+//!
+//! - `desk` is all that the one lock guards: the machine, the calls, the workers' links.
+//! - `errand` is the path of one call: wait, lease, write, read, report.
+//! - `keeper` is one worker's life: spawn, ping, watch, stop, reap.
+//! - `chores` are what happens to links while no caller holds them: probes and late replies.
+//! - `timer` fires deadlines, so that a caller who is never polled still loses its worker.
+//!
+//! The lock is held for table moves and wake-ups only, and never over an await. The actions of
+//! one event are carried out under it and in order, else a stop could overtake an assignment.
+
+mod bell;
+mod chores;
+mod desk;
+mod errand;
+mod keeper;
+mod ping;
+mod timer;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::call::{Lane, SessionId};
+use crate::clock::{Clock, Moment};
+use crate::error::StartError;
+use crate::machine::{Event, PoolMachine};
+use crate::meter::MeterSnapshot;
+use crate::pool::PoolStatus;
+use crate::session::Sessions;
+use crate::shell::desk::Desk;
+use crate::worker::Spawner;
+
+/// How much later than `startup_timeout` a pool's start may be given up: the last worker's own
+/// limit must come first, since its error says why.
+const START_MARGIN: Duration = Duration::from_millis(500);
+
+/// What the shell needs to know beside what the machine knows.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The lane, for logs.
+    pub lane: Lane,
+    /// From spawn to a good answer to the start ping.
+    pub startup_timeout: Duration,
+    /// From a probe's ping to its answer.
+    pub health_timeout: Duration,
+    /// From the shutdown frame to SIGTERM.
+    pub stop_grace: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub kill_grace: Duration,
+    /// The largest frame, in bytes, in either direction.
+    pub max_frame_bytes: usize,
+    /// What a good answer to the start ping is.
+    pub readiness: Readiness,
+}
+
+/// What a good answer to the start ping is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// A result with `status: "ok"`, as V3 wants it.
+    StatusOk,
+    /// Any result, as V2 took it.
+    AnyResult,
+}
+
+/// A pool's machine at work. Its tasks hold it too, and end when the pool has been drained.
+pub struct Shell<M: PoolMachine, S: Spawner> {
+    desk: Mutex<Desk<M, S>>,
+    spawner: S,
+    sessions: Arc<Sessions>,
+    settings: Settings,
+    clock: Clock,
+    /// Wakes the timer when the next deadline has moved earlier, or when its work is done.
+    rearm: Notify,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far the pool has come up, or gone down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Progress {
+    ready: usize,
+    untried: usize,
+    /// No process lives and no call is unfinished.
+    empty: bool,
+}
+
+impl<M: PoolMachine, S: Spawner> Shell<M, S> {
+    /// Puts the machine to work: its first deadline starts the workers.
+    pub fn start(
+        machine: M,
+        spawner: S,
+        sessions: Arc<Sessions>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let untried = machine.census().untried;
+        let progress = Progress { ready: 0, untried, empty: false };
+        let shell = Arc::new(Self {
+            desk: Mutex::new(Desk::new(machine)),
+            spawner,
+            sessions,
+            settings,
+            clock,
+            rearm: Notify::new(),
+            progress: watch::Sender::new(progress),
+        });
+        shell.handle(Event::DeadlineReached);
+        tokio::spawn(timer::run(Arc::clone(&shell)));
+        shell
+    }
+
+    /// Waits until `min_ready` workers are ready (R7).
+    ///
+    /// # Errors
+    /// With the last worker's error once every slot has been tried in vain, or once
+    /// `startup_timeout` has passed; the caller then drains the pool.
+    pub async fn wait_ready(&self, min_ready: usize) -> Result<(), StartError> {
+        let mut progress = self.progress.subscribe();
+        let settled = progress.wait_for(|now| now.ready >= min_ready || now.untried == 0);
+        // Dropped here: the pool goes on starting, and its handle ends it.
+        let limit = self.settings.startup_timeout + START_MARGIN;
+        let settled = tokio::time::timeout(limit, settled).await;
+        if matches!(settled, Ok(Ok(now)) if now.ready >= min_ready) {
+            return Ok(());
+        }
+        let error = self.lock().start_error.clone();
+        Err(error.unwrap_or(StartError::TooFew {
+            ready: self.lock().machine.census().ready,
+            wanted: min_ready,
+            limit: self.settings.startup_timeout,
+        }))
+    }
+
+    /// Refuses new calls, serves waiting ones until `limit` has passed, then ends every worker.
+    pub async fn drain(self: &Arc<Self>, limit: Duration) {
+        let until = self.clock.now() + limit;
+        let mut progress = self.progress.subscribe();
+        self.handle(Event::Drain { until });
+        // Dropped here: the drain itself goes on in the pool's own tasks.
+        let emptied = progress.wait_for(|now| now.empty).await;
+        emptied.expect("the shell, which is borrowed here, holds the sender");
+    }
+
+    /// Ends every worker now. For handles that are dropped without having been drained.
+    pub fn abort(self: &Arc<Self>) {
+        self.handle(Event::Drain { until: Moment::ZERO });
+    }
+
+    /// The pool is meant to have `size` workers from now on.
+    pub fn resize(self: &Arc<Self>, size: usize) {
+        self.handle(Event::Resize { size });
+    }
+
+    /// Forgets what the machine holds for a session.
+    pub fn end_session(self: &Arc<Self>, session: &SessionId) {
+        self.handle(Event::EndSession { session: session.clone() });
+    }
+
+    /// Gauges and counters, with what only the shell knows filled in.
+    pub fn status(&self) -> PoolStatus {
+        self.lock().status()
+    }
+
+    /// Counts and latencies of all calls so far.
+    pub fn meter(&self) -> MeterSnapshot {
+        self.lock().meter.snapshot()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Desk<M, S>> {
+        self.desk.lock().expect("a machine's assertion failed while it held the lock")
+    }
+
+    fn handle(self: &Arc<Self>, event: Event) {
+        self.step(&mut self.lock(), event);
+    }
+
+    /// One event in, all its actions out, in order and under the lock that the caller holds.
+    fn step(self: &Arc<Self>, desk: &mut Desk<M, S>, event: Event) {
+        let now = self.clock.now();
+        desk.machine.handle(now, event);
+        while let Some(action) = desk.machine.next_action() {
+            desk.carry_out(self, now, action);
+        }
+        let next = desk.machine.next_deadline().unwrap_or(Moment::NEVER);
+        if next < desk.armed {
+            desk.armed = next;
+            self.rearm.notify_one();
+        }
+        let census = desk.machine.census();
+        let empty = census.live == 0 && census.in_flight == 0 && desk.staff.is_empty();
+        let current = Progress { ready: census.ready, untried: census.untried, empty };
+        if desk.progress != current {
+            desk.progress = current;
+            self.progress.send_replace(current);
+            self.rearm.notify_one();
+        }
+    }
+}
+
+impl<M: PoolMachine, S: Spawner> std::fmt::Debug for Shell<M, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shell").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
