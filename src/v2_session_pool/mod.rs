@@ -1,4 +1,3 @@
-//! V2: the legacy pool as its guide promised it, a session bound to one worker.
-
+//! V2
 pub mod affinity;
 pub mod machine;

@@ -1,3 +1,2 @@
-//! V3: workers started all at once, stateless, served from one fair queue.
-
+//! V3
 pub mod machine;

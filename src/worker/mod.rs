@@ -2,6 +2,14 @@
 //!
 //! Production spawns Python ([`process`]); tests spawn scripted fakes behind the same traits.
 
+pub mod command;
+pub mod link;
+pub mod pipe;
+pub mod process;
+mod stderr;
+mod tail;
+pub mod wire;
+
 use std::future::Future;
 use std::time::Duration;
 

@@ -1,0 +1,193 @@
+//! One worker's two pipe ends, with the codec's buffers and the next request's id.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::BytesMut;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use crate::error::Refusal;
+use crate::machine::Sent;
+use crate::worker::wire::{Outgoing, ReplyDecoder, WireReply, encode};
+
+/// What an idle link may keep allocated: more than common calls need, so that one large reply
+/// does not hold its memory for ever.
+const IDLE_BYTES: usize = 64 * 1024;
+
+/// Room for common replies; a larger frame's length makes the codec reserve what it needs.
+const READ_BYTES: usize = 16 * 1024;
+
+/// The pipe to one worker. Whoever holds it is the worker's only reader and writer (R1).
+#[derive(Debug)]
+pub struct Link<R, W> {
+    reader: R,
+    writer: Option<W>,
+    decoder: ReplyDecoder,
+    received: BytesMut,
+    outgoing: Vec<u8>,
+    /// The id of the last prepared request; unique in the worker's life.
+    id: u64,
+    max_frame_bytes: usize,
+}
+
+/// Why a link is of no more use.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LinkError {
+    /// The pipe is closed.
+    #[error("the pipe is closed: {0}")]
+    Closed(String),
+    /// The worker sent something that is not a reply to the request.
+    #[error("{0}")]
+    Garbled(String),
+}
+
+/// How much of a request the pipe has accepted, readable by others while it is being sent.
+/// It may claim too much for an instant, never too little.
+#[derive(Debug)]
+pub struct Progress(AtomicU8);
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
+    /// A link to a worker that has not been asked anything.
+    pub fn new(reader: R, writer: W, max_frame_bytes: usize) -> Self {
+        Self {
+            reader,
+            writer: Some(writer),
+            decoder: ReplyDecoder::new(max_frame_bytes),
+            received: BytesMut::new(),
+            outgoing: Vec::new(),
+            id: 0,
+            max_frame_bytes,
+        }
+    }
+
+    /// R1: one non-blocking read. False if the worker has said anything, or closed its pipe.
+    pub fn is_quiet(&mut self) -> bool {
+        self.received.is_empty() && matches!(self.poll_read(Waker::noop()), Poll::Pending)
+    }
+
+    /// Encodes the next request.
+    ///
+    /// # Errors
+    /// If its frame would be larger than `max_frame_bytes`.
+    pub fn prepare(&mut self, request: Outgoing<'_>) -> Result<(), Refusal> {
+        self.outgoing.clear();
+        self.id += 1;
+        encode(self.id, request, self.max_frame_bytes, &mut self.outgoing)
+    }
+
+    /// Writes the prepared request. Dropped midway, `progress` says how much was accepted.
+    ///
+    /// # Errors
+    /// If the pipe is closed.
+    pub async fn send(&mut self, progress: &Progress) -> Result<(), LinkError> {
+        let Some(writer) = &mut self.writer else { return Err(closed("stdin was closed")) };
+        let mut sent = 0;
+        while sent < self.outgoing.len() {
+            let rest = &self.outgoing[sent..];
+            let wrote = std::future::poll_fn(|context| {
+                let before = progress.get();
+                progress.set(Sent::Part);
+                let written = Pin::new(&mut *writer).poll_write(context, rest);
+                if !matches!(written, Poll::Ready(Ok(1..))) {
+                    progress.set(before);
+                }
+                written
+            });
+            match wrote.await {
+                Ok(0) => return Err(closed("it accepts no more bytes")),
+                Ok(bytes) => sent += bytes,
+                Err(error) => return Err(closed(error)),
+            }
+        }
+        progress.set(Sent::All);
+        shrink(&mut self.outgoing);
+        Ok(())
+    }
+
+    /// Reads the reply to the last prepared request. Cancellation safe: what was read stays.
+    ///
+    /// # Errors
+    /// If the pipe closes before the reply is whole, or something else comes than the reply.
+    pub async fn receive(&mut self) -> Result<WireReply, LinkError> {
+        loop {
+            if let Some(reply) = self.take_reply()? {
+                return Ok(reply);
+            }
+            match std::future::poll_fn(|context| self.poll_read(context.waker())).await {
+                Ok(0) => return Err(closed("end of file before a whole reply")),
+                Ok(_) => {}
+                Err(error) => return Err(closed(error)),
+            }
+        }
+    }
+
+    /// R2: the reply, if all of it is in the pipe already.
+    pub fn receive_ready(&mut self) -> Option<Result<WireReply, LinkError>> {
+        loop {
+            if let Some(reply) = self.take_reply().transpose() {
+                return Some(reply);
+            }
+            match self.poll_read(Waker::noop()) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) | Poll::Pending => return None,
+            }
+        }
+    }
+
+    /// Closes the worker's stdin.
+    pub fn close_writer(&mut self) {
+        self.writer = None;
+    }
+
+    fn take_reply(&mut self) -> Result<Option<WireReply>, LinkError> {
+        let reply = self.decoder.decode(self.id, &mut self.received).map_err(LinkError::Garbled)?;
+        if reply.is_some() && self.received.is_empty() && self.received.capacity() > IDLE_BYTES {
+            self.received = BytesMut::new();
+        }
+        Ok(reply)
+    }
+
+    /// One read into the free end of the buffer, which the codec grows to a frame's length.
+    fn poll_read(&mut self, waker: &Waker) -> Poll<std::io::Result<usize>> {
+        if self.received.capacity() == self.received.len() {
+            self.received.reserve(READ_BYTES);
+        }
+        let context = &mut Context::from_waker(waker);
+        poll_read_buf(Pin::new(&mut self.reader), context, &mut self.received)
+    }
+}
+
+impl Progress {
+    /// How much the pipe has accepted at most.
+    #[must_use]
+    pub fn get(&self) -> Sent {
+        match self.0.load(Ordering::Acquire) {
+            0 => Sent::None,
+            1 => Sent::Part,
+            _ => Sent::All,
+        }
+    }
+
+    fn set(&self, sent: Sent) {
+        self.0.store(sent as u8, Ordering::Release);
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(AtomicU8::new(Sent::None as u8))
+    }
+}
+
+fn closed(cause: impl ToString) -> LinkError {
+    LinkError::Closed(cause.to_string())
+}
+
+fn shrink(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > IDLE_BYTES {
+        *buffer = Vec::new();
+    }
+}

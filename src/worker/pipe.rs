@@ -1,0 +1,94 @@
+//! Pipe ends whose every poll is a genuine non-blocking call.
+//!
+//! tokio's own types may answer "would block" from memory; R1 asks the kernel. Readiness is
+//! cleared only when the kernel says so.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The end of a pipe that is read.
+#[derive(Debug)]
+pub struct PipeReader(AsyncFd<OwnedFd>);
+
+/// The end of a pipe that is written.
+#[derive(Debug)]
+pub struct PipeWriter(AsyncFd<OwnedFd>);
+
+impl PipeReader {
+    /// Registers the pipe with the runtime.
+    ///
+    /// # Errors
+    /// If the operating system has no room for it.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        register(fd).map(Self)
+    }
+}
+
+impl PipeWriter {
+    /// Registers the pipe with the runtime.
+    ///
+    /// # Errors
+    /// If the operating system has no room for it.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        register(fd).map(Self)
+    }
+}
+
+/// Lets the runtime watch a descriptor that it then owns.
+#[expect(deprecated, reason = "its unsafe successor asks for what an OwnedFd already is")]
+pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(fd)
+}
+
+impl AsyncRead for PipeReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready(context))?;
+            let read = guard.try_io(|fd| {
+                let unfilled = buffer.initialize_unfilled();
+                rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut *unfilled))
+                    .map_err(io::Error::from)
+            });
+            if let Ok(read) = read {
+                return Poll::Ready(read.map(|bytes| buffer.advance(bytes)));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for PipeWriter {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.0.poll_write_ready(context))?;
+            let written = guard.try_io(|fd| {
+                rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes)).map_err(io::Error::from)
+            });
+            if let Ok(written) = written {
+                return Poll::Ready(written);
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

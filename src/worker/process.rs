@@ -1,0 +1,297 @@
+//! Python processes: the only file that starts, signals and reaps one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal as UnixSignal, WaitId, WaitIdOptions, WaitIdStatus, getppid,
+    kill_process_group, pidfd_open, pidfd_send_signal, set_parent_process_death_signal, waitid,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+
+use crate::pool::WorkerId;
+use crate::worker::command::WorkerCommand;
+use crate::worker::pipe::{PipeReader, PipeWriter, register};
+use crate::worker::stderr;
+use crate::worker::tail::Tail;
+use crate::worker::{Process, Signal, Spawned, Spawner};
+
+/// What ends a stack dump of our runtime: the outermost frame of its main thread, which the
+/// interpreter writes last.
+const LAST_FRAME: &str = "_run_module_as_main";
+
+/// Starts Python workers.
+#[derive(Clone, Debug)]
+pub struct ProcessSpawner {
+    command: Arc<WorkerCommand>,
+}
+
+impl ProcessSpawner {
+    /// Starts workers by this command line.
+    #[must_use]
+    pub fn new(command: WorkerCommand) -> Self {
+        Self { command: Arc::new(command) }
+    }
+}
+
+impl Spawner for ProcessSpawner {
+    type Reader = PipeReader;
+    type Writer = PipeWriter;
+    type Process = PythonProcess;
+
+    async fn spawn(
+        &self,
+        worker: WorkerId,
+    ) -> Result<Spawned<PipeReader, PipeWriter, PythonProcess>, String> {
+        let command = self.command.for_worker(worker);
+        // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
+        let newborn = on_spawner_thread(move || Newborn::start(command)).await;
+        let mut newborn = newborn.map_err(|error| explain(&error))?;
+        adopt(&mut newborn, worker).map_err(|error| explain(&error))
+    }
+
+    fn command_line(&self) -> String {
+        self.command.to_string()
+    }
+}
+
+fn explain(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "; no such program",
+        io::ErrorKind::PermissionDenied => "; the program may not be executed",
+        _ => match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => "; raise `ulimit -n`",
+            Some(rustix::io::Errno::AGAIN) => "; raise `ulimit -u` or the cgroup's pids.max",
+            _ => "",
+        },
+    };
+    format!("{error}{hint}")
+}
+
+/// A process that nobody has taken over. Its drop ends and reaps it.
+struct Newborn {
+    child: Option<(Child, OwnedFd)>,
+}
+
+impl Newborn {
+    fn start(mut command: Command) -> io::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
+        die_with_the_host(&mut command);
+        let child = command.spawn()?;
+        let pidfd = pidfd_open(pid_of(&child), PidfdFlags::empty());
+        let mut newborn = Self { child: None };
+        match pidfd {
+            Ok(pidfd) => newborn.child = Some((child, pidfd)),
+            Err(error) => {
+                end_at_once(child);
+                return Err(error.into());
+            }
+        }
+        Ok(newborn)
+    }
+}
+
+impl Drop for Newborn {
+    fn drop(&mut self) {
+        if let Some((child, _)) = self.child.take() {
+            end_at_once(child);
+        }
+    }
+}
+
+fn end_at_once(mut child: Child) {
+    // It is unreaped, so its group's id cannot belong to anyone else.
+    let _ = kill_process_group(pid_of(&child), UnixSignal::KILL);
+    on_reaper_thread(move || drop(child.wait()));
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// R17: the kernel kills the worker when the thread that forked it ends, which is the spawner
+/// thread, which ends with the host.
+#[expect(unsafe_code, reason = "pre_exec is the only way to run code between fork and exec")]
+fn die_with_the_host(command: &mut Command) {
+    let host = rustix::process::getpid();
+    let arm = move || {
+        set_parent_process_death_signal(Some(UnixSignal::KILL))?;
+        // The host may have died between fork and prctl; then no signal will come any more.
+        if getppid() == Some(host) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; `arm` makes the
+    // system calls prctl and getppid and allocates nothing.
+    unsafe {
+        command.pre_exec(arm);
+    }
+}
+
+/// Takes the pipes over into this runtime; from here on the handle owns the process.
+fn adopt(
+    newborn: &mut Newborn,
+    worker: WorkerId,
+) -> io::Result<Spawned<PipeReader, PipeWriter, PythonProcess>> {
+    let (child, _) = newborn.child.as_mut().expect("a newborn is adopted once");
+    let writer = PipeWriter::new(child.stdin.take().expect("stdin is piped").into())?;
+    let reader = PipeReader::new(child.stdout.take().expect("stdout is piped").into())?;
+    let errors = PipeReader::new(child.stderr.take().expect("stderr is piped").into())?;
+    let (_, pidfd) = newborn.child.as_ref().expect("a newborn is adopted once");
+    let pidfd = register(pidfd.try_clone()?)?;
+    let (child, _) = newborn.child.take().expect("a newborn is adopted once");
+    let pid = pid_of(&child);
+    let exit = watch::Sender::new(None);
+    let tail = Arc::new(Tail::new());
+    tokio::spawn(stderr::drain(errors, worker, child.id(), Arc::clone(&tail), exit.subscribe()));
+    let process = PythonProcess { pid, pidfd, exit, reaping: Mutex::new(()), tail };
+    Ok(Spawned { reader, writer, process })
+}
+
+/// A started Python process.
+#[derive(Debug)]
+pub struct PythonProcess {
+    pid: Pid,
+    pidfd: AsyncFd<OwnedFd>,
+    /// How it ended; set when it has been reaped.
+    exit: watch::Sender<Option<String>>,
+    /// Held while it is reaped or signalled, so that no signal meets a reused id.
+    reaping: Mutex<()>,
+    tail: Arc<Tail>,
+}
+
+impl PythonProcess {
+    /// R2: pidfd readable, kill what is left of the group, then reap; in this order, since the
+    /// unreaped leader is what keeps the group's id from being reused.
+    fn reap(&self) -> io::Result<()> {
+        let _guard = self.reaping.lock().expect("nothing panics while it holds this lock");
+        if self.exit.borrow().is_some() {
+            return Ok(());
+        }
+        let _ = kill_process_group(self.pid, UnixSignal::KILL);
+        let pidfd = WaitId::PidFd(std::os::fd::AsFd::as_fd(self.pidfd.get_ref()));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        if let Some(status) = waitid(pidfd, options)? {
+            self.exit.send_replace(Some(describe(status)));
+        }
+        Ok(())
+    }
+
+    fn try_signal(&self, signal: impl FnOnce() -> rustix::io::Result<()>) {
+        let _guard = self.reaping.lock().expect("nothing panics while it holds this lock");
+        if self.exit.borrow().is_none()
+            && let Err(error) = signal()
+        {
+            tracing::debug!(pid = self.pid.as_raw_nonzero(), %error, "cannot signal");
+        }
+    }
+}
+
+impl Process for PythonProcess {
+    fn pid(&self) -> Option<u32> {
+        u32::try_from(self.pid.as_raw_nonzero().get()).ok()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let signal = match signal {
+            Signal::Terminate => UnixSignal::TERM,
+            Signal::Kill => UnixSignal::KILL,
+        };
+        self.try_signal(|| kill_process_group(self.pid, signal));
+    }
+
+    async fn dump_stacks(&self, limit: Duration) -> Vec<String> {
+        let mark = self.tail.mark();
+        self.try_signal(|| pidfd_send_signal(self.pidfd.get_ref(), UnixSignal::USR1));
+        let complete = |lines: &[String]| lines.iter().any(|line| line.contains(LAST_FRAME));
+        // Past the limit, what has come is better than nothing.
+        let _ = tokio::time::timeout(limit, self.tail.wait_since(mark, complete)).await;
+        self.tail.since(mark)
+    }
+
+    async fn exited(&self) -> String {
+        loop {
+            let exit = self.exit.borrow().clone();
+            if let Some(exit) = exit {
+                self.tail.closed().await;
+                return exit;
+            }
+            // A pidfd stays readable once its process has ended.
+            let waited = match self.pidfd.readable().await {
+                Ok(_) => self.reap(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = waited {
+                self.exit.send_replace(Some(format!("cannot be waited for: {error}")));
+            }
+        }
+    }
+
+    fn stderr_tail(&self) -> String {
+        self.tail.quote()
+    }
+}
+
+impl Drop for PythonProcess {
+    fn drop(&mut self) {
+        if self.exit.borrow().is_some() {
+            return;
+        }
+        let _ = kill_process_group(self.pid, UnixSignal::KILL);
+        let pid = self.pid;
+        // By its id: it is our unreaped child, so the id is still its own.
+        on_reaper_thread(move || drop(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)));
+    }
+}
+
+fn describe(status: WaitIdStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("killed by {}", signal_name(signal)),
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    // The standard library knows the names, and prints "signal: 9 (SIGKILL)".
+    let text = ExitStatus::from_raw(signal).to_string();
+    let name = text.split(['(', ')']).nth(1).filter(|name| name.starts_with("SIG"));
+    name.map_or_else(|| format!("signal {signal}"), ToOwned::to_owned)
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs `spawn` on the one thread that starts workers and never ends: PDEATHSIG follows the
+/// thread that forked, and a tokio thread may end long before the host.
+async fn on_spawner_thread<T: Send + 'static>(
+    spawn: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    static THREAD: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+    let (sender, receiver) = oneshot::channel();
+    // A process that nobody waits for any more is dropped with the refused send, and so ended.
+    let job: Job = Box::new(move || drop(sender.send(spawn())));
+    post(&THREAD, "poolshift-spawner", job);
+    receiver.await.unwrap_or_else(|_| Err(io::Error::other("the spawner thread is gone")))
+}
+
+/// Runs `wait` where blocking does no harm.
+fn on_reaper_thread(wait: impl FnOnce() + Send + 'static) {
+    static THREAD: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+    post(&THREAD, "poolshift-reaper", Box::new(wait));
+}
+
+fn post(thread: &OnceLock<mpsc::Sender<Job>>, name: &str, job: Job) {
+    let sender = thread.get_or_init(|| {
+        // Unbounded, but each entry is one process, and pools bound those.
+        let (sender, jobs) = mpsc::channel::<Job>();
+        let work = move || jobs.into_iter().for_each(|job| job());
+        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        spawned.expect("a host that cannot start one thread cannot start workers");
+        sender
+    });
+    sender.send(job).expect("the thread ends with the host");
+}

@@ -1,0 +1,78 @@
+//! Draining a worker's stderr, always: a full pipe would block the worker for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Moment};
+use crate::pool::WorkerId;
+use crate::worker::pipe::PipeReader;
+use crate::worker::tail::Tail;
+
+/// More lines than this in [`WINDOW`] are kept in the tail and counted, but not logged: a
+/// worker in a loop must not drown the host.
+const LINES_PER_WINDOW: u32 = 100;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// How much one read takes; a Linux pipe holds this much.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Reads until end of file, or until the worker has been reaped and its pipe is empty: a
+/// grandchild may hold the other end open for ever.
+pub(super) async fn drain(
+    mut pipe: PipeReader,
+    worker: WorkerId,
+    pid: u32,
+    tail: Arc<Tail>,
+    mut exit: watch::Receiver<Option<String>>,
+) {
+    let mut log = Log { worker, pid, clock: Clock::start(), window: Moment::ZERO, lines: 0 };
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let read = tokio::select! {
+            biased;
+            read = pipe.read(&mut buffer) => read,
+            _ = exit.wait_for(Option::is_some) => Ok(0),
+        };
+        match read {
+            Ok(bytes @ 1..) => tail.push(&buffer[..bytes], |line| log.line(line)),
+            Ok(0) | Err(_) => break,
+        }
+    }
+    log.end_window();
+    tail.close();
+}
+
+struct Log {
+    worker: WorkerId,
+    pid: u32,
+    clock: Clock,
+    window: Moment,
+    lines: u32,
+}
+
+impl Log {
+    fn line(&mut self, line: &str) {
+        let now = self.clock.now();
+        if now.since(self.window) > WINDOW {
+            self.end_window();
+            self.window = now;
+        }
+        self.lines += 1;
+        if self.lines <= LINES_PER_WINDOW {
+            let (worker, pid) = (self.worker, self.pid);
+            tracing::info!(target: "poolshift::worker::stderr", %worker, pid, "{line}");
+        }
+    }
+
+    fn end_window(&mut self) {
+        let unlogged = self.lines.saturating_sub(LINES_PER_WINDOW);
+        if unlogged > 0 {
+            let (worker, pid) = (self.worker, self.pid);
+            tracing::warn!(target: "poolshift::worker::stderr", %worker, pid, unlogged, "flood");
+        }
+        self.lines = 0;
+    }
+}

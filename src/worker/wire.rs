@@ -1,0 +1,201 @@
+//! The frames between host and worker: a 4-byte big-endian length, then that much JSON.
+
+use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use tokio_util::codec::{Decoder, LengthDelimitedCodec};
+
+use crate::call::{Args, CallId};
+use crate::error::{CallError, Refusal};
+
+/// How much of a frame that is not a reply is quoted.
+const QUOTED_BYTES: usize = 64;
+
+/// A request before it has an id on its worker's pipe.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// What the worker is asked to do.
+    pub command: &'a str,
+    /// The caller's arguments.
+    pub args: &'a Args,
+    /// Members that the host adds to the arguments; they win over the caller's.
+    pub extra: &'a [(&'a str, &'a str)],
+    /// The call's name for the worker's ledger; the host's own requests have none.
+    pub call_id: Option<&'a CallId>,
+    /// What is left of the call's budget.
+    pub budget: Option<Duration>,
+    /// The wall clock, for the legacy `timestamp` field.
+    pub unix: Duration,
+}
+
+/// Writes the request's frame to the end of `out`.
+///
+/// # Errors
+/// If the frame would be larger than `max` bytes; `out` is as it was then.
+pub fn encode(
+    id: u64,
+    request: Outgoing<'_>,
+    max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write_body(id, request, out);
+    let bytes = out.len() - start - 4;
+    match u32::try_from(bytes) {
+        Ok(length) if bytes <= max => {
+            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+            Ok(())
+        }
+        _ => {
+            out.truncate(start);
+            Err(Refusal::TooLarge { bytes, max })
+        }
+    }
+}
+
+fn write_body(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
+    let infallible = "writing to memory does not fail";
+    let timestamp = humantime::format_rfc3339_millis(UNIX_EPOCH + request.unix);
+    out.extend_from_slice(format!("{{\"id\":{id},\"command\":").as_bytes());
+    serde_json::to_writer(&mut *out, request.command).expect(infallible);
+    out.extend_from_slice(format!(",\"timestamp\":\"{timestamp}\"").as_bytes());
+    if let Some(call_id) = request.call_id {
+        out.extend_from_slice(b",\"call_id\":");
+        serde_json::to_writer(&mut *out, &call_id.to_string()).expect(infallible);
+    }
+    if let Some(budget) = request.budget {
+        out.extend_from_slice(format!(",\"deadline_ms\":{}", budget.as_millis()).as_bytes());
+    }
+    out.extend_from_slice(b",\"args\":");
+    request.args.write_with(request.extra, out);
+    out.push(b'}');
+}
+
+/// What a worker answered.
+#[derive(Debug)]
+pub struct WireReply {
+    /// Its result as raw JSON, or [`CallError::Raised`].
+    pub result: Result<Box<RawValue>, CallError>,
+    /// Whether it asks to be replaced.
+    pub recycle: bool,
+}
+
+/// Cuts replies out of a stream of bytes.
+#[derive(Debug)]
+pub struct ReplyDecoder {
+    frames: LengthDelimitedCodec,
+}
+
+impl ReplyDecoder {
+    /// Frames above `max` bytes are refused before anything is allocated for them.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { frames: LengthDelimitedCodec::builder().max_frame_length(max).new_codec() }
+    }
+
+    /// Takes the reply to request `id` from the front of `bytes`, or nothing if it is not whole.
+    ///
+    /// # Errors
+    /// With the reason if the bytes are anything but a well-formed reply to that request.
+    pub fn decode(&mut self, id: u64, bytes: &mut BytesMut) -> Result<Option<WireReply>, String> {
+        let start = quote(bytes);
+        match self.frames.decode(bytes) {
+            Ok(Some(frame)) => parse(id, &frame).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(format!("{error}; it begins with {start}")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    id: u64,
+    success: bool,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<Cow<'a, str>>,
+    error_type: Option<Cow<'a, str>>,
+    #[serde(default)]
+    traceback: Vec<String>,
+    #[serde(default)]
+    recycle: bool,
+    #[serde(default, rename = "timestamp")]
+    _timestamp: IgnoredAny,
+}
+
+fn parse(id: u64, frame: &[u8]) -> Result<WireReply, String> {
+    let error = match serde_json::from_slice::<Envelope<'_>>(frame) {
+        Ok(envelope) => return accept(id, envelope, frame),
+        Err(error) => error,
+    };
+    // Python writes NaN and Infinity, which are not JSON; the worker itself is well.
+    let tolerant = without_nan(frame);
+    match tolerant.as_deref().map(serde_json::from_slice::<Envelope<'_>>) {
+        Some(Ok(envelope)) if envelope.id == id => Ok(WireReply {
+            result: Err(CallError::Raised {
+                message: "the result holds NaN or Infinity, which JSON cannot carry".to_owned(),
+                error_type: Some("NotJson".to_owned()),
+                traceback: Vec::new(),
+            }),
+            recycle: envelope.recycle,
+        }),
+        _ => Err(format!("not a reply: {error}; it begins with {}", quote(frame))),
+    }
+}
+
+fn accept(id: u64, envelope: Envelope<'_>, frame: &[u8]) -> Result<WireReply, String> {
+    if envelope.id != id {
+        let (got, start) = (envelope.id, quote(frame));
+        return Err(format!("a reply to request {got}, not {id}; it begins with {start}"));
+    }
+    let result = match (envelope.success, envelope.result, envelope.error) {
+        (true, Some(result), _) => Ok(result.to_owned()),
+        (false, _, Some(error)) => Err(CallError::Raised {
+            message: error.into_owned(),
+            error_type: envelope.error_type.map(Cow::into_owned),
+            traceback: envelope.traceback,
+        }),
+        (true, None, _) => return Err(format!("success without a result: {}", quote(frame))),
+        (false, _, None) => return Err(format!("failure without an error: {}", quote(frame))),
+    };
+    Ok(WireReply { result, recycle: envelope.recycle })
+}
+
+/// The frame with bare `NaN`, `Infinity` and `-Infinity` as null, if it has any.
+fn without_nan(frame: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(frame.len());
+    let (mut rest, mut in_text, mut found) = (frame, false, false);
+    while let Some((&byte, tail)) = rest.split_first() {
+        let token: Option<&[u8]> = [b"NaN".as_slice(), b"-Infinity", b"Infinity"]
+            .into_iter()
+            .find(|token| !in_text && rest.starts_with(token));
+        if let Some(token) = token {
+            out.extend_from_slice(b"null");
+            rest = &rest[token.len()..];
+            found = true;
+            continue;
+        }
+        out.push(byte);
+        rest = tail;
+        match byte {
+            b'\\' if in_text => {
+                out.extend(rest.first());
+                rest = rest.get(1..).unwrap_or_default();
+            }
+            b'"' => in_text = !in_text,
+            _ => {}
+        }
+    }
+    found.then_some(out)
+}
+
+/// The first bytes, printable, for logs.
+fn quote(bytes: &[u8]) -> String {
+    let shown = &bytes[..bytes.len().min(QUOTED_BYTES)];
+    format!("\"{}\"", shown.escape_ascii())
+}
