@@ -11,9 +11,11 @@ pub mod pool;
 
 pub mod machine;
 
+pub mod meter;
 pub mod session;
 pub mod v2_session_pool;
 pub mod v3_pool;
+pub mod shell;
 pub mod worker;
 
 pub use call::{Answer, Args, Call, CallId, Class, Lane, SessionId};

@@ -1,3 +1,185 @@
-//! What must outlive a worker: a caller's named state, and the rules that move it in and out.
+//! What must outlive a worker: a caller's named state, and the rules that move it in and out
+//! of calls (R11).
 
 pub mod commands;
+pub mod memory;
+pub mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::call::{Call, SessionId};
+use crate::clock::Moment;
+use crate::error::Refusal;
+use crate::session::commands::{Commands, SaveRule, Source};
+use crate::session::store::SessionStore;
+
+/// The session store together with the command table's rules. Both lanes share one.
+pub struct Sessions {
+    store: Arc<dyn SessionStore>,
+    commands: Arc<Commands>,
+}
+
+/// What the host adds to a call's args.
+#[derive(Debug)]
+pub struct Extra {
+    session: String,
+    row: Option<(String, Box<RawValue>)>,
+}
+
+impl Extra {
+    /// The members to add, as (name, JSON).
+    #[must_use]
+    pub fn members(&self) -> Vec<(&str, &str)> {
+        let row = self.row.as_ref().map(|(name, row)| (name.as_str(), row.get()));
+        [("session_id", self.session.as_str())].into_iter().chain(row).collect()
+    }
+}
+
+/// Marks one call of a session as in flight, so that the session is not evicted meanwhile.
+/// Dropping it takes the mark back.
+pub struct Visit<'a> {
+    store: &'a dyn SessionStore,
+    session: Option<SessionId>,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = &self.session {
+            self.store.close(session);
+        }
+    }
+}
+
+impl Sessions {
+    /// Applies the rules of `commands` to `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn SessionStore>, commands: Arc<Commands>) -> Self {
+        Self { store, commands }
+    }
+
+    /// The command table.
+    #[must_use]
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// A call of the session begins.
+    ///
+    /// # Errors
+    /// If the store is full of sessions that have calls in flight, or cannot be reached.
+    pub async fn begin(
+        &self,
+        now: Moment,
+        session: Option<&SessionId>,
+    ) -> Result<Visit<'_>, Refusal> {
+        let store = self.store.as_ref();
+        if let Some(session) = session {
+            // Dropped here: a store marks nothing before its future completes.
+            store.open(session, now).await?;
+        }
+        Ok(Visit { store, session: session.cloned() })
+    }
+
+    /// What the store adds to the call's args. The lease holder asks right before it writes.
+    ///
+    /// # Errors
+    /// If the store cannot be read: the call must not run without its state.
+    pub async fn enrich(&self, call: &Call) -> Result<Extra, Refusal> {
+        let session = match &call.session {
+            None => "\"anonymous\"".to_owned(),
+            Some(session) => Value::from(session.as_str()).to_string(),
+        };
+        let rule = self.commands.get(&call.command).loads.as_ref();
+        let Some(rule) = rule else { return Ok(Extra { session, row: None }) };
+        let args = members(call.args.as_json());
+        let Some(key) = key_of(&rule.key, &args, &BTreeMap::new()) else {
+            return Ok(Extra { session, row: None });
+        };
+        // Dropped here: nothing was written to the worker.
+        let row = self.store.load(call.session.as_ref(), &rule.table, &key).await?;
+        Ok(Extra { session, row: row.map(|row| (rule.into.clone(), row)) })
+    }
+
+    /// Applies the command's save rule. Never fails a call that has run: what cannot be saved is
+    /// logged, and the session's next call does without it.
+    pub async fn record(&self, call: &Call, result: &RawValue, unix: Duration) {
+        let Some(rule) = &self.commands.get(&call.command).saves else { return };
+        let args = members(call.args.as_json());
+        let result = members(result.get());
+        let Some(key) = key_of(&rule.key, &args, &result) else {
+            tracing::warn!(command = %call.command, call_id = %call.id, "nothing to save by");
+            return;
+        };
+        let row = row_of(rule, &args, &result, unix);
+        // Dropped here: the save may be lost; the caller that dropped it gets no answer either.
+        if let Err(error) = self.store.save(call.session.as_ref(), &rule.table, &key, row).await {
+            tracing::warn!(command = %call.command, call_id = %call.id, %key, %error, "not saved");
+        }
+    }
+
+    /// Forgets the session.
+    pub async fn end(&self, session: &SessionId) {
+        self.store.end(session).await;
+    }
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Visit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visit").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// Only the top level is looked at; what is not an object has no members.
+fn members(json: &str) -> BTreeMap<String, &RawValue> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// A row's key is text; numbers are taken by their own text.
+fn key_of(source: &Source, args: &Members<'_>, result: &Members<'_>) -> Option<String> {
+    match resolve(source, args, result, Duration::ZERO)? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn row_of(
+    rule: &SaveRule,
+    args: &Members<'_>,
+    result: &Members<'_>,
+    unix: Duration,
+) -> Option<Box<RawValue>> {
+    let columns = rule.row.as_ref()?.iter();
+    let row: BTreeMap<&String, Value> = columns
+        .map(|(name, source)| (name, resolve(source, args, result, unix).unwrap_or_default()))
+        .collect();
+    serde_json::value::to_raw_value(&row).ok()
+}
+
+fn resolve(
+    source: &Source,
+    args: &Members<'_>,
+    result: &Members<'_>,
+    unix: Duration,
+) -> Option<Value> {
+    let parse = |raw: &&RawValue| serde_json::from_str(raw.get()).ok();
+    match source {
+        Source::Args(name) => args.get(name).and_then(parse),
+        Source::Result(name) => result.get(name).and_then(parse),
+        Source::Now => Some(Value::from(unix.as_secs())),
+        Source::Literal(value) => Some(value.clone()),
+    }
+}

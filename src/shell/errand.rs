@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::call::{Answer, Call, Timing};
 use crate::clock::Clock;
-use crate::error::{CallError, Outcome, PostMortem, Ran, Refusal};
+use crate::error::{CallError, Outcome, PostMortem, Refusal};
 use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
 use crate::shell::Shell;
@@ -138,7 +138,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             let request = Outgoing {
                 command: &call.command,
                 args: &call.args,
-                extra: extra.members(),
+                extra: &extra.members(),
                 call_id: Some(&call.id),
                 budget: call.budget,
                 unix: Clock::unix_now(),

@@ -65,12 +65,11 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         self.lock().seat_record(worker, Arc::clone(&record));
         let mut link = Link::new(spawned.reader, spawned.writer, self.settings.max_frame_bytes);
         let id = format!("\"{}-{worker}\"", self.settings.lane);
+        let purpose = [("initialization", "true"), ("worker_id", id.as_str())];
         let pong = tokio::select! {
             biased;
             _ = orders => Err(Unready::Stopped),
-            pong = ping::<S>(&mut link, &[("initialization", "true"), ("worker_id", &id)]) => {
-                pong.map_err(Unready::from)
-            }
+            pong = ping::<S>(&mut link, &purpose) => pong.map_err(Unready::from),
             _ = record.process.exited() => Err(Unready::Ended),
             () = self.clock.sleep_until(deadline) => Err(Unready::Silent),
         };

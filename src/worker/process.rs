@@ -244,7 +244,9 @@ impl Drop for PythonProcess {
         let _ = kill_process_group(self.pid, UnixSignal::KILL);
         let pid = self.pid;
         // By its id: it is our unreaped child, so the id is still its own.
-        on_reaper_thread(move || drop(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)));
+        on_reaper_thread(move || {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        });
     }
 }
 
