@@ -11,9 +11,10 @@ pub mod pool;
 
 pub mod machine;
 
+pub mod config;
 pub mod meter;
 pub mod session;
-pub mod v2_session_pool;
+pub mod v2_session_pool; // legacy
 pub mod v3_pool;
 pub mod shell;
 pub mod worker;

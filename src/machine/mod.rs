@@ -21,6 +21,19 @@ use crate::clock::Moment;
 use crate::error::{Outcome, Refusal};
 use crate::pool::{PoolStatus, WorkerId};
 
+/// More processes than this on one host are a slip of the keyboard; slots are numbered far
+/// beyond it.
+pub const MAX_SIZE: usize = 1024;
+
+/// A setting that cannot work, by its config key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The key.
+    pub key: &'static str,
+    /// Its value, what is wrong with it, and what to do.
+    pub message: String,
+}
+
 /// A pool without IO, lock, clock or randomness: events in, actions out.
 pub trait PoolMachine: Clone + Debug + PartialEq + Send + 'static {
     /// Takes one event. Events of workers and calls that are gone are ignored, because an exit,

@@ -1,2 +1,115 @@
-//! V3
+//! V3: workers started all at once, stateless, served from one fair queue.
+
+pub mod config;
 pub mod machine;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::{Answer, Call, Lane, SessionId};
+use crate::clock::Clock;
+use crate::config::WorkerConfig;
+use crate::error::StartError;
+use crate::machine::backoff::Backoff;
+use crate::machine::engine::Terms;
+use crate::meter::MeterSnapshot;
+use crate::pool::{Pool, PoolStatus};
+use crate::session::Sessions;
+use crate::shell::{Readiness, Settings, Shell};
+use crate::v3_pool::config::V3Config;
+use crate::v3_pool::machine::{QueueMachine, SharedQueue};
+use crate::worker::Spawner;
+use crate::worker::process::ProcessSpawner;
+
+/// The new pool. Dropping it without a drain kills its workers.
+#[derive(Debug)]
+pub struct V3Pool<S: Spawner = ProcessSpawner> {
+    shell: Arc<Shell<QueueMachine, S>>,
+}
+
+impl<S: Spawner> V3Pool<S> {
+    /// Starts all workers at once and waits until `min_ready` of them are ready. The others
+    /// follow; what failed is tried again by itself.
+    ///
+    /// # Errors
+    /// If fewer than `min_ready` workers came up; the rest are ended before this returns.
+    pub async fn start(
+        config: &V3Config,
+        worker: &WorkerConfig,
+        spawner: S,
+        sessions: Arc<Sessions>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let machine = QueueMachine::new(terms(config), SharedQueue::new(config.max_queue_size));
+        let settings = Settings {
+            lane: Lane::V3,
+            startup_timeout: config.startup_timeout,
+            health_timeout: worker.health_timeout,
+            stop_grace: worker.stop_grace,
+            kill_grace: worker.kill_grace,
+            max_frame_bytes: worker.max_frame_bytes,
+            readiness: Readiness::StatusOk,
+        };
+        let pool = Self { shell: Shell::start(machine, spawner, sessions, settings, clock) };
+        if let Err(error) = pool.shell.wait_ready(config.min_ready).await {
+            pool.drain(Duration::ZERO).await;
+            return Err(error);
+        }
+        Ok(pool)
+    }
+
+    /// The pool is meant to have `size` workers from now on. Growing starts them at once;
+    /// shrinking lets busy ones finish, and loses no call.
+    ///
+    /// # Panics
+    /// If `size` is 0: a pool without workers answers nothing.
+    pub fn resize(&self, size: usize) {
+        assert!(size > 0, "a pool needs at least one worker");
+        self.shell.resize(size);
+    }
+
+    /// Counts and latencies of all calls so far.
+    #[must_use]
+    pub fn meter(&self) -> MeterSnapshot {
+        self.shell.meter()
+    }
+}
+
+fn terms(config: &V3Config) -> Terms {
+    let (base, cap) = config.restart_backoff;
+    Terms {
+        size: config.size,
+        max_starting: if config.max_starting == 0 { usize::MAX } else { config.max_starting },
+        budget: config.timeout,
+        queue_timeout: config.queue_timeout,
+        run_timeout: config.timeout,
+        on_cancel: config.on_cancel,
+        backoff: Backoff { base, cap, seed: config.seed },
+        probe_after: (!config.health_check_interval.is_zero())
+            .then_some(config.health_check_interval),
+    }
+}
+
+impl<S: Spawner> Pool for V3Pool<S> {
+    async fn call(&self, call: Call) -> Answer {
+        self.shell.call(call).await
+    }
+
+    fn end_session(&self, session: &SessionId) {
+        self.shell.end_session(session);
+    }
+
+    async fn drain(&self, limit: Duration) {
+        self.shell.drain(limit).await;
+    }
+
+    fn status(&self) -> PoolStatus {
+        self.shell.status()
+    }
+}
+
+impl<S: Spawner> Drop for V3Pool<S> {
+    fn drop(&mut self) {
+        self.shell.abort();
+    }
+}

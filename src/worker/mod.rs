@@ -20,9 +20,9 @@ use crate::pool::WorkerId;
 /// Starts worker processes.
 pub trait Spawner: Send + Sync + 'static {
     /// The worker's stdout.
-    type Reader: AsyncRead + Unpin + Send + 'static;
+    type Reader: AsyncRead + Unpin + Send + Sync + 'static;
     /// The worker's stdin.
-    type Writer: AsyncWrite + Unpin + Send + 'static;
+    type Writer: AsyncWrite + Unpin + Send + Sync + 'static;
     /// The handle to end and reap it.
     type Process: Process;
 

@@ -1,0 +1,199 @@
+//! From a file and the environment to a checked [`Config`].
+//!
+//! Every problem is reported at once, each with its line. Precedence: defaults, then the file,
+//! then `POOLSHIFT__SECTION__KEY`.
+
+mod commands;
+mod problem;
+mod reader;
+mod sections;
+mod setting;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::CallId;
+pub use crate::config::problem::{ConfigError, Problem};
+use crate::config::reader::Reader;
+use crate::session::commands::Commands;
+use crate::v2_session_pool::config::V2Config; // legacy
+use crate::v3_pool::config::V3Config;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "poolshift.toml";
+
+/// All settings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What workers are and how they are ended.
+    pub worker: WorkerConfig,
+    /// The legacy pool.
+    pub v2: V2Config, // legacy
+    /// The new pool.
+    pub v3: V3Config,
+    /// What each command may change, saves and loads.
+    pub commands: Arc<Commands>,
+    /// How long the host keeps sessions, and how many.
+    pub session: SessionConfig,
+    /// How the share of V3 is set.
+    pub rollout: RolloutConfig,
+}
+
+/// The `[worker]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// The Python executable.
+    pub python_path: String,
+    /// Its own arguments.
+    pub python_args: Vec<String>,
+    /// What it runs.
+    pub program: WorkerProgram,
+    /// Added to the inherited environment.
+    pub env: BTreeMap<String, String>,
+    /// The largest frame in either direction.
+    pub max_frame_bytes: usize,
+    /// From a probe's ping to its answer.
+    pub health_timeout: Duration,
+    /// From the shutdown frame to SIGTERM.
+    pub stop_grace: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub kill_grace: Duration,
+    /// How long a drain serves calls that wait or run.
+    pub drain_timeout: Duration,
+}
+
+/// What a worker runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerProgram {
+    /// An app, `MODULE` or `MODULE:ATTR`, under the runtime that the binary carries.
+    App(String),
+    /// A script that speaks the protocol by itself, with its arguments.
+    Script(String, Vec<String>),
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            python_path: "python3".to_owned(),
+            python_args: vec!["-u".to_owned()],
+            program: WorkerProgram::App("poolshift_worker.apps.demo".to_owned()),
+            env: BTreeMap::new(),
+            max_frame_bytes: 16 * 1024 * 1024,
+            health_timeout: Duration::from_secs(5),
+            stop_grace: Duration::from_millis(500),
+            kill_grace: Duration::from_millis(500),
+            drain_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+/// The `[session]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// How long a session is kept after its last call.
+    pub ttl: Duration,
+    /// How many sessions are kept.
+    pub max_sessions: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(3600), max_sessions: 10_000 }
+    }
+}
+
+/// The `[rollout]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutConfig {
+    /// The rollout file, which is watched.
+    pub file: PathBuf,
+    /// The flag's key: the salt of each session's bucket.
+    pub flag: String,
+    /// Whether a session's commands may run in different lanes.
+    pub session_lane: SessionLane,
+    /// How many sessions keep their pin.
+    pub max_pins: usize,
+}
+
+/// Whether a session's commands may run in different lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionLane {
+    /// Each class goes by its own percentage.
+    PerClass,
+    /// The lowest percentage governs the whole session, for apps that keep state in the worker.
+    Whole,
+}
+
+impl Default for RolloutConfig {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::from("rollout.toml"),
+            flag: "v3-rollout".to_owned(),
+            session_lane: SessionLane::PerClass,
+            max_pins: 200_000,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file (or [`DEFAULT_FILE`] if it is there), then the environment over it.
+    ///
+    /// # Errors
+    /// With every problem at once.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&name, &text, env),
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Self::parse(&name, "", env)
+            }
+            Err(error) => Err(ConfigError::unreadable(&name, &error)),
+        }
+    }
+
+    /// Reads a file's text, then the environment over it. `name` is for messages.
+    ///
+    /// # Errors
+    /// With every problem at once.
+    pub fn parse(
+        name: &str,
+        text: &str,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(name, text, env)?;
+        let config = Self {
+            worker: sections::worker(&mut reader),
+            v2: sections::v2(&mut reader), // legacy
+            v3: sections::v3(&mut reader),
+            commands: Arc::new(commands::commands(&mut reader)),
+            session: sections::session(&mut reader),
+            rollout: sections::rollout(&mut reader),
+        };
+        sections::unbuilt(&mut reader);
+        reader.finish().map(|()| config)
+    }
+
+    /// How long a pin lives without calls (R14): as long as the longest-lived state that its
+    /// session may have in either lane.
+    #[must_use]
+    pub fn pin_ttl(&self) -> Duration {
+        let ttl = self.session.ttl;
+        let ttl = ttl.max(self.v2.session_idle); // legacy
+        ttl
+    }
+}
+
+/// A seed that differs between hosts, so that they do not restart and probe in step.
+#[must_use]
+pub fn random_seed() -> u64 {
+    match CallId::random() {
+        CallId::Random(bits) => bits as u64,
+        CallId::Given(_) => unreachable!("a random id is random"),
+    }
+}

@@ -1,0 +1,207 @@
+//! Takes settings out of a file and the environment, and remembers every problem.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use crate::config::problem::{ConfigError, Problem};
+use crate::config::setting::Setting;
+
+const ENV_PREFIX: &str = "POOLSHIFT__";
+
+/// A suggestion that is less alike than this confuses more than it helps.
+const ALIKE: f64 = 0.7;
+
+/// The file's values and lines, the environment, and what was wrong so far.
+pub(super) struct Reader<'a> {
+    file: &'a str,
+    values: Table,
+    lines: BTreeMap<Vec<String>, usize>,
+    env: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    sections: Vec<&'static str>,
+}
+
+/// One section while its keys are taken.
+pub(super) struct Section<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    path: Vec<String>,
+    values: Table,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        file: &'a str,
+        text: &str,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let values = text.parse::<Table>().map_err(|error| syntax_error(file, text, &error))?;
+        let mut lines = BTreeMap::new();
+        if let Ok(table) = DeTable::parse(text) {
+            collect_lines(text, &mut Vec::new(), table.get_ref(), &mut lines);
+        }
+        let env = env.into_iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+        Ok(Self { file, values, lines, env, problems: Vec::new(), sections: Vec::new() })
+    }
+
+    /// Opens a section; a missing one is empty.
+    pub(super) fn section(&mut self, name: &'static str) -> Section<'_, 'a> {
+        self.sections.push(name);
+        let path = vec![name.to_owned()];
+        let values = match self.values.remove(name) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                let found = other.type_str();
+                self.problem(&path, format!("[{name}] must be a section, not {found}"));
+                Table::new()
+            }
+        };
+        Section { reader: self, path, values, known: Vec::new() }
+    }
+
+    /// Takes the names of the sub-sections of `[name.…]`.
+    pub(super) fn names_in(&self, name: &str) -> Vec<String> {
+        let table = self.values.get(name).and_then(Value::as_table);
+        table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Opens the sub-section `[parent.name]`.
+    pub(super) fn subsection(&mut self, parent: &'static str, name: &str) -> Section<'_, 'a> {
+        if !self.sections.contains(&parent) {
+            self.sections.push(parent);
+        }
+        let path = vec![parent.to_owned(), name.to_owned()];
+        let all = self.values.get_mut(parent).and_then(Value::as_table_mut);
+        let values = match all.and_then(|table| table.remove(name)) {
+            Some(Value::Table(table)) => table,
+            _ => {
+                self.problem(&path, format!("[{parent}.{name}] must be a section"));
+                Table::new()
+            }
+        };
+        Section { reader: self, path, values, known: Vec::new() }
+    }
+
+    /// A parent whose sub-sections have all been taken is known and done with.
+    pub(super) fn close_parent(&mut self, parent: &'static str) {
+        if !self.sections.contains(&parent) {
+            self.sections.push(parent);
+        }
+        self.values.remove(parent);
+    }
+
+    /// What was never asked for is unknown.
+    pub(super) fn finish(mut self) -> Result<(), ConfigError> {
+        let sections = self.sections.clone();
+        for name in std::mem::take(&mut self.values).keys() {
+            let hint = suggestion(name, &sections);
+            self.problem(&[name.clone()], format!("unknown section [{name}]{hint}"));
+        }
+        for name in std::mem::take(&mut self.env).into_keys() {
+            let message = "no such setting; the form is POOLSHIFT__SECTION__KEY".to_owned();
+            self.problems.push(Problem { line: None, place: name, message });
+        }
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        self.problems.sort();
+        Err(ConfigError { problems: self.problems })
+    }
+
+    fn problem(&mut self, path: &[String], message: String) {
+        let line = (1..=path.len()).rev().find_map(|end| self.lines.get(&path[..end])).copied();
+        let place = line.map_or_else(|| self.file.to_owned(), |n| format!("{}:{n}", self.file));
+        self.problems.push(Problem { line, place, message });
+    }
+}
+
+impl Section<'_, '_> {
+    /// Takes a key; the environment beats the file, the file the default.
+    pub(super) fn take<T: Setting>(&mut self, key: &'static str, default: T) -> T {
+        self.take_optional(key).unwrap_or(default)
+    }
+
+    /// Takes a key that may be missing.
+    pub(super) fn take_optional<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        self.known.push(key);
+        let from_file = self.values.remove(key);
+        let variable = format!("{ENV_PREFIX}{}__{key}", self.path.join("__")).to_uppercase();
+        if let Some(text) = self.reader.env.remove(&variable) {
+            let read = parse_text(&text);
+            if read.is_none() {
+                let message = format!("{text:?} is wrong: expected {}", T::EXPECTED);
+                self.reader.problems.push(Problem { line: None, place: variable, message });
+            }
+            return read;
+        }
+        let value = from_file?;
+        let read = T::read(&value);
+        if read.is_none() {
+            self.flaw(key, format!("{value} is wrong: expected {}", T::EXPECTED));
+        }
+        read
+    }
+
+    /// Reports a problem with a key's value.
+    pub(super) fn flaw(&mut self, key: &str, message: String) {
+        let section = self.path.join(".");
+        let path: Vec<String> = self.path.iter().cloned().chain([key.to_owned()]).collect();
+        self.reader.problem(&path, format!("[{section}] {key}: {message}"));
+    }
+}
+
+impl Drop for Section<'_, '_> {
+    /// What is left over is unknown.
+    fn drop(&mut self) {
+        for key in std::mem::take(&mut self.values).keys() {
+            let hint = suggestion(key, &self.known);
+            self.flaw(key, format!("no such key{hint}"));
+        }
+    }
+}
+
+/// A value of the environment: as TOML if that gives the wanted type, else as plain text.
+fn parse_text<T: Setting>(text: &str) -> Option<T> {
+    let table: Option<Table> = format!("value = {text}").parse().ok();
+    let value = table.and_then(|table| table.get("value").and_then(T::read));
+    value.or_else(|| T::read(&Value::String(text.to_owned())))
+}
+
+fn suggestion(name: &str, known: &[&'static str]) -> String {
+    let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match best {
+        Some((score, known)) if score >= ALIKE => format!("; did you mean {known}?"),
+        _ => format!("; known are {}", known.join(", ")),
+    }
+}
+
+fn syntax_error(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map(|span| line_at(text, span.start));
+    let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+    let message = error.message().to_owned();
+    ConfigError { problems: vec![Problem { line, place, message }] }
+}
+
+fn collect_lines(
+    text: &str,
+    path: &mut Vec<String>,
+    table: &DeTable<'_>,
+    lines: &mut BTreeMap<Vec<String>, usize>,
+) {
+    for (key, value) in table {
+        path.push(key.get_ref().to_string());
+        lines.insert(path.clone(), line_at(text, key.span().start));
+        if let DeValue::Table(inner) = value.get_ref() {
+            collect_lines(text, path, inner, lines);
+        }
+        path.pop();
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text[..offset.min(text.len())].matches('\n').count() + 1
+}

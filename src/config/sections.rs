@@ -1,0 +1,179 @@
+//! The sections, key by key.
+
+use std::time::Duration;
+
+use toml::Value;
+
+use crate::config::reader::{Reader, Section};
+use crate::config::{RolloutConfig, SessionConfig, WorkerConfig, WorkerProgram, random_seed};
+use crate::machine::Flaw;
+use crate::v2_session_pool::config::V2Config; // legacy
+use crate::v3_pool::config::V3Config;
+
+pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
+    let default = WorkerConfig::default();
+    let section = &mut reader.section("worker");
+    let program = program(section, default.program);
+    let start_method = section.take("start_method", "spawn".to_owned());
+    if start_method != "spawn" {
+        let message = format!("{start_method:?} is not available in this version; use \"spawn\"");
+        section.flaw("start_method", message);
+    }
+    let worker = WorkerConfig {
+        python_path: section.take("python_path", default.python_path),
+        python_args: section.take("python_args", default.python_args),
+        program,
+        env: section.take("env", default.env),
+        max_frame_bytes: section.take("max_frame_bytes", default.max_frame_bytes),
+        health_timeout: section.take("health_timeout", default.health_timeout),
+        stop_grace: section.take("stop_grace", default.stop_grace),
+        kill_grace: section.take("kill_grace", default.kill_grace),
+        drain_timeout: section.take("drain_timeout", default.drain_timeout),
+    };
+    if !(1024..=u32::MAX as usize).contains(&worker.max_frame_bytes) {
+        let message = format!("{} is not 1024 to {}", worker.max_frame_bytes, u32::MAX);
+        section.flaw("max_frame_bytes", message);
+    }
+    if worker.health_timeout.is_zero() {
+        section.flaw("health_timeout", "0s leaves no time at all".to_owned());
+    }
+    if worker.python_path.is_empty() {
+        section.flaw("python_path", "is empty; name an executable, such as python3".to_owned());
+    }
+    worker
+}
+
+fn program(section: &mut Section<'_, '_>, default: WorkerProgram) -> WorkerProgram {
+    let app: Option<String> = section.take_optional("app");
+    let script: Option<String> = section.take_optional("script");
+    let args: Option<Vec<String>> = section.take_optional("script_args");
+    if args.is_some() && script.is_none() {
+        section.flaw("script_args", "there is no script to give them to".to_owned());
+    }
+    match (app, script) {
+        (Some(_), Some(_)) => {
+            section.flaw("script", "a worker runs an app or a script, not both".to_owned());
+            default
+        }
+        (Some(app), None) => WorkerProgram::App(app),
+        (None, Some(script)) => WorkerProgram::Script(script, args.unwrap_or_default()),
+        (None, None) => default,
+    }
+}
+
+// legacy begin
+pub(super) fn v2(reader: &mut Reader<'_>) -> V2Config {
+    let default = V2Config::default();
+    let section = &mut reader.section("v2");
+    let config = V2Config {
+        size: section.take("size", default.size),
+        startup_timeout: section.take("startup_timeout", default.startup_timeout),
+        checkout_timeout: section.take("checkout_timeout", default.checkout_timeout),
+        operation_timeout: section.take("operation_timeout", default.operation_timeout),
+        session_idle: section.take("session_idle", default.session_idle),
+        max_queue_size: section.take("max_queue_size", default.max_queue_size),
+        on_cancel: section.take("on_cancel", default.on_cancel),
+    };
+    report(section, config.flaws());
+    config
+}
+// legacy end
+
+pub(super) fn v3(reader: &mut Reader<'_>) -> V3Config {
+    let default = V3Config::default();
+    let section = &mut reader.section("v3");
+    let config = V3Config {
+        size: section.take("size", default.size),
+        startup_timeout: section.take("startup_timeout", default.startup_timeout),
+        health_check_interval: section.take("health_check_interval", default.health_check_interval),
+        max_queue_size: section.take("max_queue_size", default.max_queue_size),
+        queue_timeout: section.take("queue_timeout", default.queue_timeout),
+        timeout: section.take("timeout", default.timeout),
+        max_starting: section.take("max_starting", default.max_starting),
+        min_ready: section.take("min_ready", default.min_ready),
+        on_cancel: section.take("on_cancel", default.on_cancel),
+        restart_backoff: section.take("restart_backoff", default.restart_backoff),
+        seed: random_seed(),
+    };
+    report(section, config.flaws());
+    fixed(section, &V3_UNBUILT);
+    config
+}
+
+fn report(section: &mut Section<'_, '_>, flaws: Vec<Flaw>) {
+    for Flaw { key, message } in flaws {
+        section.flaw(key, message);
+    }
+}
+
+pub(super) fn session(reader: &mut Reader<'_>) -> SessionConfig {
+    let default = SessionConfig::default();
+    let section = &mut reader.section("session");
+    let config = SessionConfig {
+        ttl: section.take("ttl", default.ttl),
+        max_sessions: section.take("max_sessions", default.max_sessions),
+    };
+    if config.max_sessions == 0 {
+        section.flaw("max_sessions", "0 would refuse every call in a session".to_owned());
+    }
+    if config.ttl == Duration::ZERO {
+        section.flaw("ttl", "0s would forget a session between two calls".to_owned());
+    }
+    config
+}
+
+pub(super) fn rollout(reader: &mut Reader<'_>) -> RolloutConfig {
+    let default = RolloutConfig::default();
+    let section = &mut reader.section("rollout");
+    let config = RolloutConfig {
+        file: section.take("file", default.file),
+        flag: section.take("flag", default.flag),
+        session_lane: section.take("session_lane", default.session_lane),
+        max_pins: section.take("max_pins", default.max_pins),
+    };
+    if config.flag.is_empty() {
+        section.flaw("flag", "is empty; the flag's key salts every session's bucket".to_owned());
+    }
+    if config.max_pins == 0 {
+        section.flaw("max_pins", "0 would let sessions change lanes in mid-life".to_owned());
+    }
+    fixed(section, &[("fallback", "false")]);
+    config
+}
+
+/// Keys whose feature this version does not have: they may be written down at the value that
+/// means "off", and nothing else, so that none is read and ignored.
+const V3_UNBUILT: [(&str, &str); 6] = [
+    ("breaker_failures", "5"),
+    ("breaker_probe", "\"1s\""),
+    ("max_requests", "0"),
+    ("max_age", "\"0s\""),
+    ("max_memory_growth", "0"),
+    ("max_recycling", "1"),
+];
+
+const SECTIONS_UNBUILT: [(&str, &[(&str, &str)]); 4] = [
+    ("retry", &[("attempts", "0"), ("budget", "0.1")]),
+    ("quarantine", &[("deaths", "0"), ("window", "\"10m\"")]),
+    (
+        "shadow",
+        &[("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")],
+    ),
+    ("debug", &[("debug", "false"), ("trace_requests", "false")]),
+];
+
+pub(super) fn unbuilt(reader: &mut Reader<'_>) {
+    for (name, keys) in SECTIONS_UNBUILT {
+        fixed(&mut reader.section(name), keys);
+    }
+}
+
+fn fixed(section: &mut Section<'_, '_>, keys: &[(&'static str, &str)]) {
+    for (key, only) in keys {
+        let Some(value) = section.take_optional::<Value>(key) else { continue };
+        if value.to_string() != *only {
+            let message = format!("{value} is not available in this version; leave it at {only}");
+            section.flaw(key, message);
+        }
+    }
+}
