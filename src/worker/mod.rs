@@ -6,6 +6,7 @@ pub mod command;
 pub mod link;
 pub mod pipe;
 pub mod process;
+pub mod runtime;
 mod stderr;
 mod tail;
 pub mod wire;

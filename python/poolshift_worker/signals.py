@@ -1,0 +1,41 @@
+"""How a worker ends, and how it tells where it hangs."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from typing import Optional
+
+PR_SET_PDEATHSIG = 1
+
+
+def install(pool: bool) -> None:
+    """Arms what must work even while a handler hangs."""
+    # In C, and not in the interpreter's loop: it must work in a loop that never returns to it.
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
+    if pool:
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGINT, _leave)
+    if sys.platform == "linux" and os.environ.get("POOLSHIFT_PDEATHSIG") != "0":
+        _die_with_the_parent()
+
+
+def _leave(_signal: int, _frame: Optional[object]) -> None:
+    # At once, also in mid-command, as the legacy pool worker does.
+    os._exit(0)
+
+
+def _die_with_the_parent() -> None:
+    """Asks the kernel for SIGKILL when the parent ends. Hosts of ours arm it before exec."""
+    import ctypes
+
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        print("poolshift_worker: cannot arm the parent-death signal", file=sys.stderr)
+    # The parent may have died before the signal was armed; then none will come any more.
+    if os.getppid() != parent:
+        os._exit(0)

@@ -1,0 +1,3 @@
+"""The runtime's version, which its ping reply names."""
+
+__version__ = "0.1.0"
