@@ -11,14 +11,21 @@ pub mod pool;
 
 pub mod machine;
 
+pub mod router;
+pub mod v2_session_pool; // legacy
+pub mod v3_pool;
+
 pub mod config;
 pub mod meter;
 pub mod session;
-pub mod v2_session_pool; // legacy
-pub mod v3_pool;
-pub mod shell;
 pub mod worker;
+
+pub mod shell;
+
+pub mod report;
+pub mod shim;
 
 pub use call::{Answer, Args, Call, CallId, Class, Lane, SessionId};
 pub use error::{BadCall, CallError, Outcome, Ran, Refusal, StartError};
 pub use pool::{Pool, PoolStatus, WorkerId};
+pub use shim::{Shim, ShimError, ShimOptions};

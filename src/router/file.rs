@@ -1,0 +1,170 @@
+//! The rollout file's text.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use toml::de::{DeTable, DeValue};
+
+use crate::router::percent::Percent;
+use crate::router::policy::{Percents, Policy};
+
+/// What a rollout file says.
+///
+/// ```toml
+/// version = 3
+/// percent = 12.5          # of every class,
+/// [classes]               # but for those named here
+/// critical = 0
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutFile {
+    /// Raised by each change; a file without one counts as new whenever it differs.
+    pub version: Option<u64>,
+    /// V3's share of each class.
+    pub percents: Percents,
+    /// Everything goes to V2.
+    pub killed: bool,
+    /// The salt of the buckets, if the file sets it.
+    pub flag: Option<Arc<str>>,
+}
+
+/// Why a file is refused; the last good one stays in force.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", problems.join("; "))]
+pub struct BadRolloutFile {
+    /// Each with its line.
+    pub problems: Vec<String>,
+}
+
+const KEYS: [&str; 7] = ["version", "percent", "classes", "killed", "flag", "reason", "actor"];
+const CLASSES: [&str; 3] = ["read", "write", "critical"];
+
+impl RolloutFile {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// With every problem at once.
+    pub fn parse(text: &str) -> Result<Self, BadRolloutFile> {
+        let table = DeTable::parse(text)
+            .map_err(|error| BadRolloutFile { problems: vec![error.to_string()] })?;
+        let mut parser = Parser { text, problems: Vec::new() };
+        let file = parser.file(table.get_ref());
+        match file {
+            Some(file) if parser.problems.is_empty() => Ok(file),
+            _ => Err(BadRolloutFile { problems: parser.problems }),
+        }
+    }
+
+    /// The policy that the file asks for in place of the one in force.
+    #[must_use]
+    pub fn policy(&self, in_force: &Policy) -> Policy {
+        Policy {
+            epoch: in_force.epoch,
+            version: self.version.unwrap_or(in_force.version + 1),
+            flag: self.flag.clone().unwrap_or_else(|| Arc::clone(&in_force.flag)),
+            killed: self.killed,
+            percents: self.percents,
+            whole_sessions: in_force.whole_sessions,
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    problems: Vec<String>,
+}
+
+impl Parser<'_> {
+    fn file(&mut self, table: &DeTable<'_>) -> Option<RolloutFile> {
+        self.only(table, &KEYS);
+        let percent = self.percent(table, "percent").unwrap_or(Percent::ZERO);
+        let classes = table.get("classes").and_then(|classes| classes.get_ref().as_table());
+        let mut of = [percent; 3];
+        if let Some(classes) = classes {
+            self.only(classes, &CLASSES);
+            for (slot, class) in of.iter_mut().zip(CLASSES) {
+                *slot = self.percent(classes, class).unwrap_or(percent);
+            }
+        }
+        let [read, write, critical] = of;
+        let percents = Percents::new(read, write, critical);
+        let percents = percents.map_err(|error| self.problems.push(error.to_string())).ok();
+        Some(RolloutFile {
+            version: self.take(table, "version", "a whole number", |value| match value {
+                DeValue::Integer(number) => number.as_str().parse().ok(),
+                _ => None,
+            }),
+            percents: percents?,
+            killed: self
+                .take(table, "killed", "true or false", |value| value.as_bool())
+                .unwrap_or_default(),
+            flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
+        })
+    }
+
+    /// From the number's own text, so that no float comes between.
+    fn percent(&mut self, table: &DeTable<'_>, key: &str) -> Option<Percent> {
+        self.take(table, key, "0 to 100 with at most three decimals", |value| {
+            let text = match value {
+                DeValue::Integer(number) => number.as_str(),
+                DeValue::Float(number) => number.as_str(),
+                DeValue::String(text) => text.as_ref(),
+                _ => return None,
+            };
+            text.parse().ok()
+        })
+    }
+
+    fn take<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&DeValue<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let value = table.get(key)?;
+        let taken = read(value.get_ref());
+        if taken.is_none() {
+            let line = self.line(value.span().start);
+            let found = &self.text[value.span()];
+            self.problems.push(format!("line {line}: {key} = {found} is not {expected}"));
+        }
+        taken
+    }
+
+    fn only(&mut self, table: &DeTable<'_>, known: &[&str]) {
+        for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+            let line = self.line(key.span().start);
+            let known = known.join(", ");
+            self.problems.push(format!("line {line}: no key {}; known are {known}", key.get_ref()));
+        }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text[..offset].matches('\n').count() + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Class;
+
+    #[test]
+    fn percentages_are_read_from_their_text() {
+        let file = "version = 3\npercent = 12.345\n[classes]\ncritical = \"0.1\"\nread = 50\n";
+        let file = RolloutFile::parse(file).unwrap();
+        let of = |class| file.percents.of(class).buckets();
+        assert_eq!([of(Class::Read), of(Class::Write), of(Class::Critical)], [50_000, 12_345, 100]);
+        assert_eq!((file.version, file.killed), (Some(3), false));
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_line() {
+        let error = RolloutFile::parse("percent = 1.2345\nkiled = true\nversion = -1\n");
+        let problems = error.unwrap_err().problems;
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.starts_with("line 2: no key kiled")));
+        assert!(problems.iter().any(|problem| problem.contains("percent = 1.2345")));
+    }
+}

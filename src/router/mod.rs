@@ -1,0 +1,252 @@
+//! The router sends each call to V2 or V3.
+
+pub mod bucket;
+pub mod file;
+pub mod percent;
+pub mod pins;
+pub mod policy;
+pub mod watch;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::call::{Answer, Call, Class, Lane, SessionId};
+use crate::clock::Clock;
+use crate::pool::Pool;
+use crate::router::bucket::draw;
+use crate::router::file::RolloutFile;
+use crate::router::pins::PinShard;
+use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
+use crate::session::Sessions;
+
+/// Pins are spread over this many locks, so that 32 callers rarely meet at one.
+const SHARDS: usize = 64;
+
+/// Two pools behind one door.
+///
+/// Generic over both, so that a team's own legacy pool can take V2's place.
+#[derive(Debug)]
+pub struct Router<Legacy, Next> {
+    legacy: Arc<Legacy>,
+    next: Arc<Next>,
+    policy: ArcSwap<Policy>,
+    shards: Vec<Mutex<PinShard>>,
+    /// Held while the policy is replaced and the pins follow, so that changes come one by one.
+    changing: Mutex<()>,
+    draws: [AtomicU64; 2],
+    sessions: Arc<Sessions>,
+    clock: Clock,
+}
+
+/// A call's answer, with the decision that sent it there.
+#[derive(Debug)]
+pub struct Routed {
+    /// Where the call went, and why.
+    pub decision: Decision,
+    /// Its class, from the command table.
+    pub class: Class,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// How many draws went to each lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draws {
+    /// To the legacy pool.
+    pub v2: u64,
+    /// To the new pool.
+    pub v3: u64,
+}
+
+/// How pins are kept (R14).
+#[derive(Clone, Copy, Debug)]
+pub struct PinLimits {
+    /// How long a pin lives without calls.
+    pub ttl: Duration,
+    /// How many pins are kept in all.
+    pub max_pins: usize,
+}
+
+impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
+    /// A router in which `policy` is in force.
+    pub fn new(
+        legacy: Arc<Legacy>,
+        next: Arc<Next>,
+        policy: Policy,
+        pins: PinLimits,
+        sessions: Arc<Sessions>,
+        clock: Clock,
+    ) -> Self {
+        let shard = PinShard::new(pins.ttl, pins.max_pins.div_ceil(SHARDS));
+        let shards = (0..SHARDS).map(|_| Mutex::new(shard.clone())).collect();
+        Self {
+            legacy,
+            next,
+            policy: ArcSwap::from_pointee(policy),
+            shards,
+            changing: Mutex::new(()),
+            draws: Default::default(),
+            sessions,
+            clock,
+        }
+    }
+
+    /// Runs a call in the lane that the policy gives it. Dropping the future cancels it there.
+    pub async fn call(&self, mut call: Call) -> Routed {
+        let (class, ends_session) = {
+            let command = self.sessions.commands().get(&call.command);
+            (command.class, command.ends_session)
+        };
+        call.class = class;
+        let decision = self.decide(&call);
+        let ending = call.session.clone().filter(|_| ends_session);
+        // Dropped here: the pool cancels the call.
+        let answer = match decision.lane {
+            Lane::V2 => self.legacy.call(call).await,
+            Lane::V3 => self.next.call(call).await,
+        };
+        if let Some(session) = ending.filter(|_| answer.result.is_ok()) {
+            // Dropped here: the record is left for its time to live, pin and binding are gone.
+            self.end_session(&session).await;
+        }
+        Routed { decision, class, answer }
+    }
+
+    /// Where the call goes (R12): killed, then forced, then pinned, then the percentage.
+    fn decide(&self, call: &Call) -> Decision {
+        let decision = match (&call.session, call.forced) {
+            (session, Some(lane)) => self.decide_forced(session.as_ref(), lane),
+            (Some(session), None) => {
+                let mut shard = self.shard(session);
+                // Under the shard's lock: a kill walks all shards after it has stored its
+                // policy, so whatever was pinned by an older one is dropped again (R13).
+                let policy = self.policy.load();
+                shard.decide(self.clock.now(), session, call.class, &policy)
+            }
+            (None, None) => self.decide_anonymous(call),
+        };
+        if decision.drawn {
+            self.draws[decision.lane as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        decision
+    }
+
+    fn decide_forced(&self, session: Option<&SessionId>, lane: Lane) -> Decision {
+        let _shard = session.map(|session| self.shard(session));
+        let policy = self.policy.load();
+        let (lane, reason) = match policy.killed {
+            true => (Lane::V2, Reason::Killed),
+            false => (lane, Reason::Forced),
+        };
+        Decision { lane, reason, epoch: policy.epoch, drawn: false }
+    }
+
+    fn decide_anonymous(&self, call: &Call) -> Decision {
+        let policy = self.policy.load();
+        let epoch = policy.epoch;
+        if policy.killed {
+            return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
+        }
+        let bucket = draw(&policy.flag, &call.id.to_string()).bucket;
+        let lane = policy.lane(&policy.percents, call.class, bucket);
+        Decision { lane, reason: Reason::Percent, epoch, drawn: true }
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Sends everything to V2 from now on: every call that begins after this has returned.
+    /// Calls that wait in V3 finish there.
+    pub fn kill(&self) {
+        self.change(|policy| Policy { killed: true, ..policy });
+    }
+
+    /// Takes the kill switch back.
+    pub fn unkill(&self) {
+        self.change(|policy| Policy { killed: false, ..policy });
+    }
+
+    /// Sets V3's shares.
+    pub fn set_percents(&self, percents: Percents) {
+        self.change(|policy| Policy { percents, ..policy });
+    }
+
+    /// Puts a rollout file into force.
+    ///
+    /// # Errors
+    /// If the change is not allowed; the policy in force then stays.
+    pub fn apply(&self, file: &RolloutFile) -> Result<Arc<Policy>, Illegal> {
+        self.replace(|policy| file.policy(policy))
+    }
+
+    fn change(&self, change: impl FnOnce(Policy) -> Policy) {
+        let changed = self.replace(|policy| change(policy.clone()));
+        changed.expect("neither flag nor version is changed here");
+    }
+
+    fn replace(&self, next: impl FnOnce(&Policy) -> Policy) -> Result<Arc<Policy>, Illegal> {
+        let _changing = self.changing.lock().expect("nothing panics while it holds this lock");
+        let in_force = self.policy.load_full();
+        let policy = Arc::new(in_force.replaced_by(next(&in_force))?);
+        self.policy.store(Arc::clone(&policy));
+        // After the store: from here on a decision under a shard's lock sees the new policy, and
+        // what older decisions pinned in this shard is put right.
+        for shard in &self.shards {
+            lock(shard).follow(&policy);
+        }
+        Ok(policy)
+    }
+
+    /// The session is over: its pin, its binding in both pools and its record go together (R14).
+    pub async fn end_session(&self, session: &SessionId) {
+        self.shard(session).end(session);
+        self.legacy.end_session(session);
+        self.next.end_session(session);
+        // Dropped here: the record is left for its time to live.
+        self.sessions.end(session).await;
+    }
+
+    /// Draws so far: first calls of sessions, and anonymous calls.
+    #[must_use]
+    pub fn draws(&self) -> Draws {
+        let of = |lane: Lane| self.draws[lane as usize].load(Ordering::Relaxed);
+        Draws { v2: of(Lane::V2), v3: of(Lane::V3) }
+    }
+
+    /// How many live sessions have at least their reads in this lane.
+    #[must_use]
+    pub fn pins(&self, lane: Lane) -> usize {
+        let policy = self.policy.load();
+        self.shards.iter().map(|shard| lock(shard).count(&policy, lane)).sum()
+    }
+
+    /// The legacy pool.
+    #[must_use]
+    pub fn legacy(&self) -> &Legacy {
+        &self.legacy
+    }
+
+    /// The new pool.
+    #[must_use]
+    pub fn next(&self) -> &Next {
+        &self.next
+    }
+
+    fn shard(&self, session: &SessionId) -> MutexGuard<'_, PinShard> {
+        // By a hash of its own: a rollout must not fill some shards first.
+        let mut hasher = DefaultHasher::new();
+        session.hash(&mut hasher);
+        lock(&self.shards[hasher.finish() as usize % SHARDS])
+    }
+}
+
+fn lock(shard: &Mutex<PinShard>) -> MutexGuard<'_, PinShard> {
+    shard.lock().expect("nothing panics while it holds a shard")
+}

@@ -1,0 +1,218 @@
+//! Live sessions keep their lane while the percentages move (R12-R14).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::call::{Class, Lane, SessionId};
+use crate::clock::Moment;
+use crate::router::bucket::draw;
+use crate::router::policy::{Decision, Percents, Policy, Reason};
+
+/// Expired pins dropped by one decision, so that no call pays for many.
+const SWEEP: usize = 4;
+
+/// One shard of the pins. The caller holds its lock over the load of the policy and the
+/// decision, so two first calls of a session cannot part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinShard {
+    pins: BTreeMap<SessionId, Pin>,
+    by_use: BTreeSet<(Moment, SessionId)>,
+    ttl: Duration,
+    max_pins: usize,
+    evicted: u64,
+}
+
+/// The class percentages that were in force at a live session's first call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pin {
+    bucket: u32,
+    percents: Percents,
+    last_used: Moment,
+}
+
+impl PinShard {
+    /// No pins; each is forgotten `ttl` after its last call, the longest idle one when there
+    /// are more than `max_pins`.
+    #[must_use]
+    pub fn new(ttl: Duration, max_pins: usize) -> Self {
+        let (pins, by_use) = (BTreeMap::new(), BTreeSet::new());
+        Self { pins, by_use, ttl, max_pins: max_pins.max(1), evicted: 0 }
+    }
+
+    /// The lane of a session's call. Its first call draws the session's bucket and pins it;
+    /// while the kill switch is on, nothing is pinned.
+    pub fn decide(
+        &mut self,
+        now: Moment,
+        session: &SessionId,
+        class: Class,
+        policy: &Policy,
+    ) -> Decision {
+        self.forget_idle(now);
+        let epoch = policy.epoch;
+        if policy.killed {
+            return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
+        }
+        let known = self.pins.get(session).copied();
+        let drawn = known.is_none();
+        let mut pin = known.unwrap_or_else(|| Pin {
+            bucket: draw(&policy.flag, session.as_str()).bucket,
+            percents: policy.percents,
+            last_used: now,
+        });
+        self.by_use.remove(&(pin.last_used, session.clone()));
+        // A rollback that has not reached this shard yet counts all the same.
+        pin.percents = pin.percents.lower(policy.percents);
+        pin.last_used = now;
+        self.pins.insert(session.clone(), pin);
+        self.by_use.insert((now, session.clone()));
+        let lane = policy.lane(&pin.percents, class, pin.bucket);
+        let reason = if drawn { Reason::Percent } else { Reason::Pinned };
+        Decision { lane, reason, epoch, drawn }
+    }
+
+    /// Follows a change of policy: the kill switch drops the pins of V3, a rollback lowers pins
+    /// at once, and a raise leaves them.
+    pub fn follow(&mut self, policy: &Policy) {
+        if policy.killed {
+            let dropped: Vec<SessionId> = self.of_lane(policy, Lane::V3).cloned().collect();
+            dropped.iter().for_each(|session| self.end(session));
+        }
+        for pin in self.pins.values_mut() {
+            pin.percents = pin.percents.lower(policy.percents);
+        }
+    }
+
+    /// The session is over.
+    pub fn end(&mut self, session: &SessionId) {
+        if let Some(pin) = self.pins.remove(session) {
+            self.by_use.remove(&(pin.last_used, session.clone()));
+        }
+    }
+
+    /// How many live sessions have at least their reads in this lane.
+    #[must_use]
+    pub fn count(&self, policy: &Policy, lane: Lane) -> usize {
+        self.of_lane(policy, lane).count()
+    }
+
+    /// How many pins went because there were too many.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    fn of_lane<'a>(
+        &'a self,
+        policy: &'a Policy,
+        lane: Lane,
+    ) -> impl Iterator<Item = &'a SessionId> {
+        let in_lane = move |pin: &Pin| policy.lane(&pin.percents, Class::Read, pin.bucket) == lane;
+        self.pins.iter().filter(move |(_, pin)| in_lane(pin)).map(|(session, _)| session)
+    }
+
+    fn forget_idle(&mut self, now: Moment) {
+        for _ in 0..SWEEP {
+            let Some((last_used, session)) = self.by_use.first() else { return };
+            let expired = *last_used + self.ttl <= now;
+            if !expired && self.pins.len() < self.max_pins {
+                return;
+            }
+            self.evicted += u64::from(!expired);
+            let session = session.clone();
+            self.end(&session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::percent::Percent;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn policy(percent: &str) -> Policy {
+        let percents = Percents::all(percent.parse::<Percent>().unwrap());
+        Policy { percents, ..Policy::initial("v3-rollout", false) }
+    }
+
+    fn second(n: u64) -> Moment {
+        Moment::from_nanos(n * 1_000_000_000)
+    }
+
+    fn session() -> SessionId {
+        // Bucket 15351: in V3 from 15.352 % on.
+        SessionId::new("session-1").unwrap()
+    }
+
+    fn lane(shard: &mut PinShard, at: u64, percent: &str) -> Lane {
+        shard.decide(second(at), &session(), Class::Read, &policy(percent)).lane
+    }
+
+    #[test]
+    fn r13_raising_leaves_live_sessions_and_rolling_back_moves_them() {
+        let mut shard = PinShard::new(TTL, 10);
+        assert_eq!(lane(&mut shard, 0, "10"), Lane::V2);
+        assert_eq!(lane(&mut shard, 1, "100"), Lane::V2, "pinned at 10 %");
+        shard.end(&session());
+        assert_eq!(lane(&mut shard, 2, "50"), Lane::V3);
+        assert_eq!(lane(&mut shard, 3, "10"), Lane::V2, "cut");
+        assert_eq!(lane(&mut shard, 4, "50"), Lane::V2, "and it stays where the cut put it");
+    }
+
+    #[test]
+    fn r13_a_rollback_reaches_sessions_that_did_not_call_meanwhile() {
+        let mut shard = PinShard::new(TTL, 10);
+        assert_eq!(lane(&mut shard, 0, "50"), Lane::V3);
+        shard.follow(&policy("10"));
+        assert_eq!(lane(&mut shard, 1, "50"), Lane::V2);
+    }
+
+    #[test]
+    fn r13_kill_beats_pins_and_drops_those_of_v3() {
+        let mut shard = PinShard::new(TTL, 10);
+        assert_eq!(lane(&mut shard, 0, "50"), Lane::V3);
+        let killed = Policy { killed: true, ..policy("50") };
+        let decision = shard.decide(second(1), &session(), Class::Read, &killed);
+        assert_eq!((decision.lane, decision.reason), (Lane::V2, Reason::Killed));
+        shard.follow(&killed);
+        assert_eq!(shard.pins.len(), 0);
+        assert!(shard.decide(second(2), &session(), Class::Read, &policy("50")).drawn);
+    }
+
+    #[test]
+    fn r14_a_pin_is_refreshed_by_each_call_and_forgotten_when_idle() {
+        let mut shard = PinShard::new(TTL, 10);
+        assert_eq!(lane(&mut shard, 0, "10"), Lane::V2);
+        assert_eq!(lane(&mut shard, 59, "100"), Lane::V2);
+        assert_eq!(lane(&mut shard, 118, "100"), Lane::V2);
+        assert_eq!(lane(&mut shard, 178, "100"), Lane::V3);
+    }
+
+    #[test]
+    fn r14_the_longest_idle_pin_goes_first() {
+        let mut shard = PinShard::new(TTL, 2);
+        for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let session = SessionId::new(name).unwrap();
+            shard.decide(second(at as u64), &session, Class::Read, &policy("50"));
+        }
+        let names: Vec<&str> = shard.pins.keys().map(SessionId::as_str).collect();
+        assert_eq!((names, shard.evicted()), (vec!["b", "c"], 1));
+    }
+
+    #[test]
+    fn r12_a_session_may_be_governed_as_a_whole() {
+        let (high, low) = ("50".parse().unwrap(), "1".parse().unwrap());
+        let percents = Percents::new(high, high, low).unwrap();
+        let per_class = Policy { percents, ..policy("0") };
+        let whole = Policy { whole_sessions: true, ..per_class.clone() };
+        let mut shard = PinShard::new(TTL, 10);
+        let mut lane = |policy: &Policy, class| {
+            shard.decide(second(0), &session(), class, policy).lane
+        };
+        assert_eq!(lane(&per_class, Class::Read), Lane::V3);
+        assert_eq!(lane(&per_class, Class::Critical), Lane::V2);
+        assert_eq!(lane(&whole, Class::Read), Lane::V2);
+    }
+}

@@ -1,0 +1,104 @@
+//! Watching the rollout file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::router::file::RolloutFile;
+
+/// Network mounts send no events; their files are looked at this often.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Keeps a rollout file and the policy together. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct RolloutWatch {
+    task: JoinHandle<()>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Drop for RolloutWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads the file, if it is there, and puts it into force; then does so again whenever its
+/// content changes. A file that is bad, refused or gone leaves the last good one in force.
+///
+/// `apply` puts a file into force and says what is in force then, or why it was refused.
+pub fn watch(
+    path: &Path,
+    apply: impl Fn(&RolloutFile) -> Result<String, String> + Send + 'static,
+) -> RolloutWatch {
+    let mut reader = FileReader { path: path.to_owned(), seen: None, looked: false, apply };
+    reader.look();
+    let changed = Arc::new(Notify::new());
+    let watcher = watch_folder(path, Arc::clone(&changed));
+    let task = tokio::spawn(async move {
+        loop {
+            // Dropped here, with the watch: what is in force stays.
+            let _ = tokio::time::timeout(POLL, changed.notified()).await;
+            reader.look();
+        }
+    });
+    RolloutWatch { task, _watcher: watcher }
+}
+
+/// The folder, not the file: a rename puts another file in its place, and a mounted ConfigMap
+/// swaps a link beside it.
+fn watch_folder(path: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let watcher = notify::recommended_watcher(move |_| changed.notify_one());
+    let watched = watcher.and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watched
+        .inspect_err(|error| {
+            let folder = folder.display();
+            tracing::warn!(%folder, %error, "cannot watch; looking every {POLL:?} instead");
+        })
+        .ok()
+}
+
+struct FileReader<A> {
+    path: PathBuf,
+    /// The content that was looked at last, good or bad; `None` if there was none.
+    seen: Option<String>,
+    looked: bool,
+    apply: A,
+}
+
+impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
+    fn look(&mut self) {
+        let file = self.path.display();
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) => {
+                if self.seen.take().is_some() || !self.looked {
+                    tracing::warn!(%file, %error, "no rollout file; what is in force stays");
+                }
+                self.looked = true;
+                return;
+            }
+        };
+        if self.seen.as_ref() == Some(&text) {
+            return;
+        }
+        let parsed = RolloutFile::parse(&text).map_err(|error| error.to_string());
+        match parsed.and_then(|parsed| (self.apply)(&parsed)) {
+            Ok(in_force) => tracing::info!(%file, %in_force, "rollout file is in force"),
+            Err(error) => {
+                tracing::error!(%file, %error, "rollout file is refused; what is in force stays");
+            }
+        }
+        self.seen = Some(text);
+    }
+}
