@@ -155,10 +155,7 @@ const V3_UNBUILT: [(&str, &str); 6] = [
 const SECTIONS_UNBUILT: [(&str, &[(&str, &str)]); 4] = [
     ("retry", &[("attempts", "0"), ("budget", "0.1")]),
     ("quarantine", &[("deaths", "0"), ("window", "\"10m\"")]),
-    (
-        "shadow",
-        &[("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")],
-    ),
+    ("shadow", &[("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")]),
     ("debug", &[("debug", "false"), ("trace_requests", "false")]),
 ];
 

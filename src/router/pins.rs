@@ -208,9 +208,8 @@ mod tests {
         let per_class = Policy { percents, ..policy("0") };
         let whole = Policy { whole_sessions: true, ..per_class.clone() };
         let mut shard = PinShard::new(TTL, 10);
-        let mut lane = |policy: &Policy, class| {
-            shard.decide(second(0), &session(), class, policy).lane
-        };
+        let mut lane =
+            |policy: &Policy, class| shard.decide(second(0), &session(), class, policy).lane;
         assert_eq!(lane(&per_class, Class::Read), Lane::V3);
         assert_eq!(lane(&per_class, Class::Critical), Lane::V2);
         assert_eq!(lane(&whole, Class::Read), Lane::V2);

@@ -16,7 +16,8 @@ pub(super) async fn probe<M: PoolMachine, S: Spawner>(
 ) {
     let limit = shell.settings.health_timeout;
     let record = Arc::clone(&lease.record);
-    let pinged = tokio::time::timeout(limit, ping::<S>(&mut lease.link, &[("health_check", "true")]));
+    let pinged =
+        tokio::time::timeout(limit, ping::<S>(&mut lease.link, &[("health_check", "true")]));
     let healthy = tokio::select! {
         biased;
         pinged = pinged => matches!(pinged, Ok(Ok(_))),

@@ -239,9 +239,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
                 ran,
                 post_mortem: self.post_mortem().await,
             },
-            End::WorkerLost => {
-                CallError::WorkerLost { ran, post_mortem: self.post_mortem().await }
-            }
+            End::WorkerLost => CallError::WorkerLost { ran, post_mortem: self.post_mortem().await },
             End::SessionLost => {
                 let session = self.call.session.clone();
                 CallError::SessionLost { session: session.expect("only a session can be lost") }
@@ -309,7 +307,8 @@ impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
         }
         let booking = desk.bookings.remove(&self.ticket);
         drop(desk);
-        if let Some(finished) = booking.and_then(|booking| booking.finished).filter(|_| unfinished) {
+        if let Some(finished) = booking.and_then(|booking| booking.finished).filter(|_| unfinished)
+        {
             self.log(&finished);
         }
     }

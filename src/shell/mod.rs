@@ -110,16 +110,17 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         shell
     }
 
-    /// Waits until `min_ready` workers are ready (R7).
+    /// Waits until `min_ready` workers are ready (R7), at most as long as `rounds` of starts
+    /// may take one after the other.
     ///
     /// # Errors
-    /// With the last worker's error once every slot has been tried in vain, or once
-    /// `startup_timeout` has passed; the caller then drains the pool.
-    pub async fn wait_ready(&self, min_ready: usize) -> Result<(), StartError> {
+    /// With the last worker's error once every slot has been tried in vain, or once the time
+    /// has passed; the caller then drains the pool.
+    pub async fn wait_ready(&self, min_ready: usize, rounds: u32) -> Result<(), StartError> {
         let mut progress = self.progress.subscribe();
         let settled = progress.wait_for(|now| now.ready >= min_ready || now.untried == 0);
         // Dropped here: the pool goes on starting, and its handle ends it.
-        let limit = self.settings.startup_timeout + START_MARGIN;
+        let limit = self.settings.startup_timeout * rounds + START_MARGIN;
         let settled = tokio::time::timeout(limit, settled).await;
         if matches!(settled, Ok(Ok(now)) if now.ready >= min_ready) {
             return Ok(());

@@ -58,7 +58,8 @@ pub(super) async fn ping<S: Spawner>(
     }
     link.send(&Progress::default()).await?;
     let reply = link.receive().await?;
-    let result = reply.result.map_err(|error| LinkError::Garbled(format!("ping raised: {error}")))?;
+    let result =
+        reply.result.map_err(|error| LinkError::Garbled(format!("ping raised: {error}")))?;
     parse(&result)
 }
 

@@ -60,11 +60,21 @@ impl<S: Spawner> V2SessionPool<S> {
             readiness: Readiness::AnyResult,
         };
         let pool = Self { shell: Shell::start(machine, spawner, sessions, settings, clock) };
-        if let Err(error) = pool.shell.wait_ready(1).await {
+        if let Err(error) = pool.shell.wait_ready(1, 1).await {
             pool.drain(Duration::ZERO).await;
             return Err(error);
         }
         Ok(pool)
+    }
+
+    /// Waits until `workers` of them are ready, which start one after the other.
+    ///
+    /// # Errors
+    /// If that many did not come up within as many times `startup_timeout`.
+    pub async fn ready(&self, workers: usize) -> Result<(), StartError> {
+        let rounds = u32::try_from(workers).unwrap_or(u32::MAX);
+        // Dropped here: the workers go on starting.
+        self.shell.wait_ready(workers, rounds).await
     }
 
     /// Counts and latencies of all calls so far.

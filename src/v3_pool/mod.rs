@@ -51,7 +51,7 @@ impl<S: Spawner> V3Pool<S> {
             readiness: Readiness::StatusOk,
         };
         let pool = Self { shell: Shell::start(machine, spawner, sessions, settings, clock) };
-        if let Err(error) = pool.shell.wait_ready(config.min_ready).await {
+        if let Err(error) = pool.shell.wait_ready(config.min_ready, 1).await {
             pool.drain(Duration::ZERO).await;
             return Err(error);
         }

@@ -1,0 +1,69 @@
+//! The baseline: raw pipes with no pool.
+
+use std::time::Duration;
+
+use poolshift::clock::{Clock, Moment};
+use poolshift::worker::link::{Link, Progress};
+use poolshift::worker::process::ProcessSpawner;
+use poolshift::worker::wire::Outgoing;
+use poolshift::worker::{Process, Signal, Spawned, Spawner};
+use poolshift::{Args, WorkerId};
+
+use crate::cli::failure::Failure;
+
+type SpawnerLink = Link<<ProcessSpawner as Spawner>::Reader, <ProcessSpawner as Spawner>::Writer>;
+
+/// One worker that belongs to one closed loop.
+pub(super) struct RawWorker {
+    link: SpawnerLink,
+    process: <ProcessSpawner as Spawner>::Process,
+}
+
+impl RawWorker {
+    pub(super) async fn start(
+        spawner: &ProcessSpawner,
+        slot: u32,
+        max_frame_bytes: usize,
+    ) -> Result<Self, Failure> {
+        let spawned = spawner.spawn(WorkerId { slot, generation: 1 }).await;
+        let Spawned { reader, writer, process } = spawned.map_err(Failure::Failed)?;
+        let link = Link::new(reader, writer, max_frame_bytes);
+        let mut worker = Self { link, process };
+        worker.call("ping", &Args::default()).await?;
+        Ok(worker)
+    }
+
+    /// The same codec, one write and one read, id check and envelope parse as the pools'.
+    async fn call(&mut self, command: &str, args: &Args) -> Result<(), Failure> {
+        let extra = [("session_id", "\"anonymous\"")];
+        let unix = Clock::unix_now();
+        let request = Outgoing { command, args, extra: &extra, call_id: None, budget: None, unix };
+        self.link.prepare(request).map_err(Failure::failed)?;
+        self.link.send(&Progress::default()).await.map_err(Failure::failed)?;
+        let reply = self.link.receive().await.map_err(Failure::failed)?;
+        reply.result.map(drop).map_err(Failure::failed)
+    }
+
+    /// Calls until `end`, one after another; each call's time is added to `times`.
+    pub(super) async fn calls(
+        &mut self,
+        clock: Clock,
+        end: Moment,
+        args: &Args,
+        times: &mut Vec<Duration>,
+    ) -> Result<(), Failure> {
+        let mut began = clock.now();
+        while began < end {
+            self.call("echo", args).await?;
+            let done = clock.now();
+            times.push(done.since(began));
+            began = done;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end(self) {
+        self.process.signal(Signal::Kill);
+        self.process.exited().await;
+    }
+}

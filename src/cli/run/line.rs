@@ -1,0 +1,142 @@
+//! One line in, one line out.
+
+use std::collections::BTreeMap;
+
+use poolshift::router::Routed;
+use poolshift::router::policy::Reason;
+use poolshift::{Args, BadCall, Call, CallError, Lane};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A line of the input.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    command: String,
+    #[serde(default)]
+    args: Option<Box<RawValue>>,
+    session: Option<String>,
+    id: Option<String>,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
+}
+
+/// Reads a call from a line.
+///
+/// # Errors
+/// If the line is no JSON object of the known fields, or its args are no object.
+pub(super) fn parse(line: &str) -> Result<Call, BadCall> {
+    let input: Input =
+        serde_json::from_str(line).map_err(|error| BadCall::Json(error.to_string()))?;
+    let args = input.args.map_or_else(|| Ok(Args::default()), Args::from_raw)?;
+    let mut call = Call::new(input.command, args);
+    if let Some(id) = &input.id {
+        call = call.with_id(id)?;
+    }
+    if let Some(session) = &input.session {
+        call = call.with_session(session)?;
+    }
+    call.attrs = input.attrs;
+    Ok(call)
+}
+
+/// A line of the output.
+#[derive(Debug, Serialize)]
+pub(super) struct Output<'a> {
+    id: Option<&'a str>,
+    command: Option<&'a str>,
+    session: Option<&'a str>,
+    class: Option<&'static str>,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'a str>,
+    outcome: &'static str,
+    ran: &'static str,
+    lane: Option<Lane>,
+    reason: Option<Reason>,
+    epoch: Option<u64>,
+    worker: Option<String>,
+    submitted_ms: f64,
+    queued_ms: f64,
+    total_ms: f64,
+}
+
+/// Who called: what is printed of a call beside what came of it.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) id: String,
+    pub(super) command: String,
+    pub(super) session: Option<String>,
+}
+
+impl Caller {
+    pub(super) fn of(call: &Call) -> Self {
+        Self {
+            id: call.id.to_string(),
+            command: call.command.to_string(),
+            session: call.session.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// The output line of a call that went through the router.
+pub(super) fn answered(caller: &Caller, routed: &Routed) -> String {
+    let Routed { decision, class, answer } = routed;
+    let error = answer.result.as_ref().err();
+    let error_type = match error {
+        Some(CallError::Raised { error_type, .. }) => error_type.as_deref(),
+        _ => None,
+    };
+    let timing = answer.timing;
+    let millis = |span: std::time::Duration| span.as_secs_f64() * 1e3;
+    print(&Output {
+        id: Some(&caller.id),
+        command: Some(&caller.command),
+        session: caller.session.as_deref(),
+        class: Some(class.as_str()),
+        ok: error.is_none(),
+        result: answer.result.as_deref().ok(),
+        error: error.map(ToString::to_string),
+        error_type,
+        outcome: answer.outcome().as_str(),
+        ran: error.map_or("yes", |error| error.ran().as_str()),
+        lane: Some(decision.lane),
+        reason: Some(decision.reason),
+        epoch: Some(decision.epoch),
+        worker: answer.worker.map(|worker| format!("{}-{worker}", decision.lane)),
+        submitted_ms: timing.submitted.as_nanos() as f64 / 1e6,
+        queued_ms: millis(timing.queued()),
+        total_ms: millis(timing.total()),
+    })
+}
+
+/// The output line of a line that holds no call.
+pub(super) fn refused(place: &str, error: &BadCall) -> String {
+    print(&Output {
+        id: None,
+        command: None,
+        session: None,
+        class: None,
+        ok: false,
+        result: None,
+        error: Some(format!("{place}: {error}")),
+        error_type: None,
+        outcome: "rejected",
+        ran: "no",
+        lane: None,
+        reason: None,
+        epoch: None,
+        worker: None,
+        submitted_ms: 0.0,
+        queued_ms: 0.0,
+        total_ms: 0.0,
+    })
+}
+
+fn print(output: &Output<'_>) -> String {
+    serde_json::to_string(output).expect("an output line is plain data")
+}

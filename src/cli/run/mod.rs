@@ -1,0 +1,218 @@
+//! `poolshift run`: the calls of JSON-lines files through the router.
+
+mod line;
+pub(crate) mod pool;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use poolshift::clock::Moment;
+use poolshift::config::Config;
+use poolshift::router::percent::Percent;
+use poolshift::router::policy::Percents;
+use poolshift::{BadCall, Call, Outcome, SessionId, Shim, ShimOptions};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::cli::failure::Failure;
+use crate::cli::run::line::Caller;
+use crate::cli::run::pool::PoolArg;
+use crate::cli::run::summary::Books;
+use crate::cli::{progress, stdout};
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Files of lines {"command","args","session"?,"id"?,"attrs"?}, one file after the other
+    #[arg(required = true, value_name = "FILE.jsonl")]
+    files: Vec<PathBuf>,
+    /// At most this many calls at once [default: twice the workers of both lanes]
+    #[arg(long, conflicts_with = "rate", value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
+    /// Calls per second, open loop: each call is measured from its planned arrival
+    #[arg(long, value_parser = positive)]
+    rate: Option<f64>,
+    /// V3's share for this run, instead of the rollout file
+    #[arg(long)]
+    percent: Option<Percent>,
+    /// Force a lane for every call
+    #[arg(long)]
+    pool: Option<PoolArg>,
+    /// Write the latencies as an HdrHistogram log
+    #[arg(long, value_name = "OUT")]
+    hlog: Option<PathBuf>,
+    /// Keep the workers' ledgers in this folder
+    #[arg(long, value_name = "DIR")]
+    ledger: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
+}
+
+pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(), Failure> {
+    // Every file is read before the first call: a missing one costs nothing then.
+    let files: Vec<File> = args.files.iter().map(File::read).collect::<Result<_, _>>()?;
+    let mut books = Books::open(args.ledger.clone())?;
+    let percents = args.percent.map(Percents::all);
+    let options = ShimOptions { percents, ledger: Some(books.folder().to_owned()) };
+    let shim = Arc::new(Shim::start(&config, options).await?);
+    let lines = files.iter().map(|file| file.lines.len() as u64).sum();
+    let pace = Pace::new(&config, &args);
+    let bar = progress::bar(lines);
+    books.begin();
+    for file in files {
+        let mut results = play(file, &shim, &pace, args.pool);
+        let mut waiting = BTreeMap::new();
+        let mut next = 0;
+        while let Some(played) = results.recv().await {
+            bar.inc(1);
+            books.note(&played);
+            waiting.insert(played.index, played.output);
+            // Lines come out in the order in which they went in.
+            while let Some(output) = waiting.remove(&next) {
+                stdout::line(&output)?;
+                next += 1;
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let summary = books.close(&shim, &config.commands, args.hlog.as_deref());
+    shim.drain().await;
+    let summary = summary?;
+    if json { stdout::json(&summary) } else { summary.tell() }
+}
+
+/// A file's lines, with their numbers.
+struct File {
+    name: String,
+    lines: Vec<(usize, String)>,
+}
+
+impl File {
+    fn read(path: &PathBuf) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let text = std::fs::read(path)
+            .map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
+        let text = String::from_utf8_lossy(&text);
+        let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
+        let lines = numbered.filter(|(_, line)| !line.trim().is_empty()).collect();
+        Ok(Self { name, lines })
+    }
+}
+
+/// One line that has been run.
+struct Played {
+    index: usize,
+    /// What the caller's ledger gets; nothing for a line that holds no call.
+    id: Option<String>,
+    outcome: Outcome,
+    output: String,
+}
+
+/// When calls start: as slots free up, or by plan.
+#[derive(Clone)]
+enum Pace {
+    Concurrency(Arc<Semaphore>),
+    Rate(f64),
+}
+
+impl Pace {
+    fn new(config: &Config, args: &RunArgs) -> Self {
+        if let Some(rate) = args.rate {
+            return Self::Rate(rate);
+        }
+        let workers = config.v3.size;
+        let workers = workers + config.v2.size; // legacy
+        let calls = args.concurrency.map_or(workers * 2, usize::from);
+        Self::Concurrency(Arc::new(Semaphore::new(calls)))
+    }
+}
+
+struct Step {
+    index: usize,
+    call: Call,
+}
+
+/// Starts all calls of a file: those of one session strictly one after another in the file's
+/// order, sessions beside each other, calls without a session on their own.
+fn play(
+    file: File,
+    shim: &Arc<Shim>,
+    pace: &Pace,
+    pool: Option<PoolArg>,
+) -> mpsc::UnboundedReceiver<Played> {
+    // Bounded by the file, which is in memory already.
+    let (results, received) = mpsc::unbounded_channel();
+    let mut sessions: BTreeMap<SessionId, Vec<Step>> = BTreeMap::new();
+    let mut order: Vec<Vec<Step>> = Vec::new();
+    for (index, (number, text)) in file.lines.into_iter().enumerate() {
+        match line::parse(&text) {
+            Ok(mut call) => {
+                call.forced = pool.map(PoolArg::lane);
+                match call.session.clone() {
+                    Some(session) => {
+                        sessions.entry(session).or_default().push(Step { index, call })
+                    }
+                    None => order.push(vec![Step { index, call }]),
+                }
+            }
+            Err(error) => refuse(&results, index, &format!("{}:{number}", file.name), &error),
+        }
+    }
+    order.extend(sessions.into_values());
+    order.sort_by_key(|steps| steps[0].index);
+    let began = shim.clock().now();
+    for steps in order {
+        let player =
+            Player { shim: Arc::clone(shim), pace: pace.clone(), began, results: results.clone() };
+        tokio::spawn(player.play(steps));
+    }
+    received
+}
+
+fn refuse(results: &mpsc::UnboundedSender<Played>, index: usize, place: &str, error: &BadCall) {
+    tracing::warn!(line = %place, %error, "not a call; the rest runs");
+    let output = line::refused(place, error);
+    // The receiver is held until the file has been played.
+    let _ = results.send(Played { index, id: None, outcome: Outcome::Rejected, output });
+}
+
+/// Plays the calls of one session, or one call without a session.
+struct Player {
+    shim: Arc<Shim>,
+    pace: Pace,
+    began: Moment,
+    results: mpsc::UnboundedSender<Played>,
+}
+
+impl Player {
+    async fn play(self, steps: Vec<Step>) {
+        for Step { index, mut call } in steps {
+            let caller = Caller::of(&call);
+            let permit = match &self.pace {
+                Pace::Concurrency(slots) => {
+                    Some(slots.acquire().await.expect("nobody closes the semaphore"))
+                }
+                Pace::Rate(rate) => {
+                    let planned = self.began + Duration::from_secs_f64(index as f64 / rate);
+                    call.planned = Some(planned);
+                    self.shim.clock().sleep_until(planned).await;
+                    None
+                }
+            };
+            let routed = self.shim.call(call).await;
+            drop(permit);
+            let output = line::answered(&caller, &routed);
+            let outcome = routed.answer.outcome();
+            let played = Played { index, id: Some(caller.id), outcome, output };
+            if self.results.send(played).is_err() {
+                // The command has failed meanwhile; nobody listens any more.
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Results go to stdout, line by line; a reader who has gone ends the command quietly.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+
+/// Prints one line.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+    written.and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
+        _ => Failure::Failed(format!("cannot write to stdout: {error}")),
+    })
+}
+
+/// Prints one JSON object on one line.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    line(&serde_json::to_string(value).map_err(Failure::failed)?)
+}
+
+/// Prints to stderr what is not a result.
+pub(crate) fn aside(text: &str) -> Result<(), Failure> {
+    writeln!(io::stderr(), "{}", text.trim_end()).map_err(Failure::failed)
+}
