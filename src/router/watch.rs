@@ -1,10 +1,12 @@
 //! Watching the rollout file.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{EventKind, ModifyKind};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -55,7 +57,13 @@ fn watch_folder(path: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher>
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let watcher = notify::recommended_watcher(move |_| changed.notify_one());
+    let name = path.file_name().map(ToOwned::to_owned);
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // An error may stand for events that were lost.
+        if event.map_or(true, |event| may_concern(&event, name.as_deref())) {
+            changed.notify_one();
+        }
+    });
     let watched = watcher.and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
         Ok(watcher)
@@ -66,6 +74,18 @@ fn watch_folder(path: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher>
             tracing::warn!(%folder, %error, "cannot watch; looking every {POLL:?} instead");
         })
         .ok()
+}
+
+/// Our own look at the file raises an event too, and so does each line that somebody logs into
+/// the same folder: only the file's own content and names that come, go or move are worth a look.
+fn may_concern(event: &Event, name: Option<&OsStr>) -> bool {
+    match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            event.paths.iter().any(|path| path.file_name() == name)
+        }
+        _ => true,
+    }
 }
 
 struct FileReader<A> {
@@ -100,5 +120,42 @@ impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
             }
         }
         self.seen = Some(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the watcher makes of these reads and writes, it comes before the rename's event.
+    #[tokio::test]
+    async fn an_idle_file_in_a_busy_folder_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("rollout.toml"), folder.path().join("a.log"));
+        std::fs::write(&file, "percent = 1").unwrap();
+        std::fs::write(&other, "").unwrap();
+        let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let event = event.unwrap();
+            let told = (may_concern(&event, Some(OsStr::new("rollout.toml"))), event);
+            sender.send(told).unwrap();
+        });
+        let mut watcher = watcher.unwrap();
+        watcher.watch(folder.path(), RecursiveMode::NonRecursive).unwrap();
+        for n in 0..20 {
+            std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&other, format!("line {n}\n")).unwrap();
+        }
+        std::fs::rename(&other, folder.path().join("rollout.toml")).unwrap();
+        let mut ignored = 0;
+        loop {
+            let (concerns, event) = events.recv().await.unwrap();
+            if concerns {
+                assert!(matches!(event.kind, EventKind::Modify(ModifyKind::Name(_))), "{event:?}");
+                break;
+            }
+            ignored += 1;
+        }
+        assert!(ignored >= 20, "reads and foreign writes did raise events: {ignored}");
     }
 }

@@ -78,7 +78,7 @@ async fn drop_at(lane: Lane, on_cancel: OnCancel, stage: Stage, act: Act, case: 
     let mut submitted = 1;
     {
         let mut blocker = task::spawn(pool.call(scripted("blocker", 50, Act::Reply)));
-        let mut victim = task::spawn(pool.call(scripted("victim", 10, act)));
+        let mut victim = task::spawn(pool.call(brief(scripted("victim", 10, act))));
         match stage {
             Stage::Unpolled => submitted -= 1,
             Stage::Waiting | Stage::Granted => {
@@ -96,7 +96,7 @@ async fn drop_at(lane: Lane, on_cancel: OnCancel, stage: Stage, act: Act, case: 
             }
         }
     }
-    let follower = follow(&pool, BUDGET * 10).await;
+    let follower = pool.call(scripted("follower", 1, Act::Reply)).await;
     assert!(is_own(&follower, "follower"), "{case}: {follower:?}");
     pool.settle(|status| status.ready == 1 && status.available == 1).await;
     assert_eq!(spawner.alive(), 1, "{case}: one worker is left");
@@ -114,9 +114,9 @@ async fn drop_at(lane: Lane, on_cancel: OnCancel, stage: Stage, act: Act, case: 
     assert!(times <= usize::from(may_run), "{case}: the victim ran {times} times");
 }
 
-async fn follow(pool: &SimPool, budget: Duration) -> poolshift::Answer {
-    let call = scripted("follower", 1, Act::Reply);
-    pool.call(Call { budget: Some(budget), ..call }).await
+/// A call whose worker, should it hang, is free again before a follower gives up waiting.
+fn brief(call: Call) -> Call {
+    Call { budget: Some(BUDGET / 2), ..call }
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,9 +124,9 @@ async fn r3_a_parked_caller_loses_its_worker_at_its_deadline() {
     for lane in [Lane::V2, Lane::V3] {
         let spawner = FakeSpawner::default();
         let pool = SimPool::start(lane, 1, OnCancel::Drain, &spawner).await;
-        let mut parked = task::spawn(pool.call(scripted("parked", 0, Act::Hang)));
+        let mut parked = task::spawn(pool.call(brief(scripted("parked", 0, Act::Hang))));
         assert!(parked.poll().is_pending());
-        let follower = follow(&pool, BUDGET * 10).await;
+        let follower = pool.call(scripted("follower", 1, Act::Reply)).await;
         assert!(is_own(&follower, "follower"), "{lane}: {follower:?}");
         let answer = parked.await;
         assert_eq!(answer.outcome(), Outcome::ExecTimeout);
