@@ -86,7 +86,7 @@ impl Shim {
         let clock = Clock::start();
         let sessions = sessions(config);
         let spawner = |lane| spawner(config, lane, options.ledger.clone());
-        let legacy = start_legacy(config, spawner(Lane::V2)?, Arc::clone(&sessions), clock);
+        let legacy = start_legacy(config, spawner(Lane::V2)?, Arc::clone(&sessions), clock); // legacy
         let next = V3Pool::start(
             &config.v3,
             &config.worker,
@@ -97,7 +97,7 @@ impl Shim {
         // Dropped here: pools that are starting are dropped too, and end their workers.
         let (legacy, next) = tokio::join!(legacy, next);
         let named = |lane| move |error| ShimError::Pool { lane, error };
-        let legacy = Arc::new(legacy.map_err(named(Lane::V2))?);
+        let legacy = Arc::new(legacy.map_err(named(Lane::V2))?); // legacy
         let next = Arc::new(next.map_err(named(Lane::V3))?);
         let whole = config.rollout.session_lane == SessionLane::Whole;
         let policy = Policy::initial(&config.rollout.flag, whole);
@@ -144,6 +144,7 @@ impl Shim {
     }
 }
 
+// legacy begin
 async fn start_legacy(
     config: &Config,
     spawner: ProcessSpawner,
@@ -152,6 +153,7 @@ async fn start_legacy(
 ) -> Result<Legacy, StartError> {
     Legacy::start(&config.v2, &config.worker, spawner, sessions, clock).await
 }
+// legacy end
 
 /// The session store and its rules, as the config has them.
 #[must_use]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poolshift::WorkerId;
-use poolshift::worker::{Process, Signal, Spawned, Spawner};
+use poolshift::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use crate::script::Birth;
 /// What a Linux pipe holds.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Spawns [`FakeWorker`]s on the runtime that the pool runs on.
+/// Spawns fake workers on the runtime that the pool runs on.
 #[derive(Clone, Debug, Default)]
 pub struct FakeSpawner {
     births: Arc<Mutex<VecDeque<Birth>>>,
@@ -65,10 +65,7 @@ impl Spawner for FakeSpawner {
     type Writer = DuplexStream;
     type Process = FakeProcess;
 
-    async fn spawn(
-        &self,
-        worker: WorkerId,
-    ) -> Result<Spawned<DuplexStream, DuplexStream, FakeProcess>, String> {
+    async fn spawn(&self, worker: WorkerId) -> Result<SpawnedBy<Self>, String> {
         let next = self.births.lock().expect("only popped under the lock").pop_front();
         let birth = next.unwrap_or(Birth::Ready(Duration::ZERO));
         if birth == Birth::Unspawnable {

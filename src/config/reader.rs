@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         let sections = self.sections.clone();
         for name in std::mem::take(&mut self.values).keys() {
             let hint = suggestion(name, &sections);
-            self.problem(&[name.clone()], format!("unknown section [{name}]{hint}"));
+            self.problem(std::slice::from_ref(name), format!("unknown section [{name}]{hint}"));
         }
         for name in std::mem::take(&mut self.env).into_keys() {
             let message = "no such setting; the form is POOLSHIFT__SECTION__KEY".to_owned();

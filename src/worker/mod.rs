@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::pool::WorkerId;
 
 /// Starts worker processes.
-pub trait Spawner: Send + Sync + 'static {
+pub trait Spawner: Sized + Send + Sync + 'static {
     /// The worker's stdout.
     type Reader: AsyncRead + Unpin + Send + Sync + 'static;
     /// The worker's stdin.
@@ -33,11 +33,15 @@ pub trait Spawner: Send + Sync + 'static {
     fn spawn(
         &self,
         worker: WorkerId,
-    ) -> impl Future<Output = Result<Spawned<Self::Reader, Self::Writer, Self::Process>, String>> + Send;
+    ) -> impl Future<Output = Result<SpawnedBy<Self>, String>> + Send;
 
     /// The command line, for messages.
     fn command_line(&self) -> String;
 }
+
+/// What a spawner starts.
+pub type SpawnedBy<S> =
+    Spawned<<S as Spawner>::Reader, <S as Spawner>::Writer, <S as Spawner>::Process>;
 
 /// A process that has just been started.
 #[derive(Debug)]

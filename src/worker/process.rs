@@ -19,7 +19,7 @@ use crate::worker::command::WorkerCommand;
 use crate::worker::pipe::{PipeReader, PipeWriter, register};
 use crate::worker::stderr;
 use crate::worker::tail::Tail;
-use crate::worker::{Process, Signal, Spawned, Spawner};
+use crate::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
 
 /// What ends a stack dump of our runtime: the outermost frame of its main thread, which the
 /// interpreter writes last.
@@ -44,10 +44,7 @@ impl Spawner for ProcessSpawner {
     type Writer = PipeWriter;
     type Process = PythonProcess;
 
-    async fn spawn(
-        &self,
-        worker: WorkerId,
-    ) -> Result<Spawned<PipeReader, PipeWriter, PythonProcess>, String> {
+    async fn spawn(&self, worker: WorkerId) -> Result<SpawnedBy<Self>, String> {
         let command = self.command.for_worker(worker);
         // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
         let newborn = on_spawner_thread(move || Newborn::start(command)).await;
@@ -133,10 +130,7 @@ fn die_with_the_host(command: &mut Command) {
 }
 
 /// Takes the pipes over into this runtime; from here on the handle owns the process.
-fn adopt(
-    newborn: &mut Newborn,
-    worker: WorkerId,
-) -> io::Result<Spawned<PipeReader, PipeWriter, PythonProcess>> {
+fn adopt(newborn: &mut Newborn, worker: WorkerId) -> io::Result<SpawnedBy<ProcessSpawner>> {
     let (child, _) = newborn.child.as_mut().expect("a newborn is adopted once");
     let writer = PipeWriter::new(child.stdin.take().expect("stdin is piped").into())?;
     let reader = PipeReader::new(child.stdout.take().expect("stdout is piped").into())?;

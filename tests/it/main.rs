@@ -1,6 +1,9 @@
 //! The integration tests: one binary, a module per subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+
 mod cancel_grid;
+mod machine;
 mod outcomes;
 mod sim_pool;
 mod wire;

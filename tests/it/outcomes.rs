@@ -1,11 +1,14 @@
 //! What each fault of a worker means for its call, on fake workers and the paused clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use poolshift::clock::{Clock, Moment};
 use poolshift::machine::OnCancel;
 use poolshift::{Call, Lane, Outcome, Pool, Ran};
 use poolshift_sim::script::{Act, Birth};
 use poolshift_sim::spawner::FakeSpawner;
+use tokio::task::JoinSet;
 
 use crate::sim_pool::{BUDGET, SimPool, is_own, scripted};
 
@@ -82,10 +85,10 @@ async fn r6_a_worker_that_had_answered_is_replaced_at_once() {
     let spawner = FakeSpawner::default();
     let pool = SimPool::start(Lane::V3, 1, OnCancel::Drain, &spawner).await;
     let first = pool.call(scripted("first", 0, Act::Reply)).await;
-    let clock = tokio::time::Instant::now();
+    let clock = Clock::start();
     assert!(spawner.kill(first.worker.unwrap()));
     pool.settle(|status| status.restarts == 1 && status.ready == 1).await;
-    assert!(clock.elapsed() < Duration::from_millis(50));
+    assert!(clock.now().since(Moment::ZERO) < Duration::from_millis(50));
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,41 +186,24 @@ async fn r8_idle_workers_are_probed_and_bad_ones_replaced() {
 #[tokio::test(start_paused = true)]
 async fn resize_up_and_down_under_load_loses_no_call() {
     let spawner = FakeSpawner::default();
-    let pool = SimPool::start(Lane::V3, 4, OnCancel::Drain, &spawner).await;
-    let SimPool::V3(v3) = &pool else { unreachable!("V3 was started") };
-    let load = async {
-        let calls = (0..400).map(|n| pool.call(scripted(&n.to_string(), 5, Act::Reply)));
-        futures_join_all(calls.collect()).await
-    };
-    let resize = async {
-        for size in [8, 2] {
-            tokio::time::sleep(Duration::from_millis(100)).await; // paused clock
-            v3.resize(size);
-        }
-    };
-    let (answers, ()) = tokio::join!(load, resize);
-    for (n, answer) in answers.iter().enumerate() {
-        assert!(is_own(answer, &n.to_string()), "{n}: {answer:?}");
+    let pool = Arc::new(SimPool::start(Lane::V3, 4, OnCancel::Drain, &spawner).await);
+    let mut calls = JoinSet::new();
+    for n in 0..400 {
+        let (pool, id) = (Arc::clone(&pool), n.to_string());
+        calls.spawn(async move { (pool.call(scripted(&id, 5, Act::Reply)).await, id) });
     }
+    for size in [8, 2] {
+        tokio::time::sleep(Duration::from_millis(100)).await; // paused clock
+        let SimPool::V3(v3) = &*pool else { unreachable!("V3 was started") };
+        v3.resize(size);
+        pool.settle(|status| status.live == size && status.ready == size).await;
+        assert!(pool.status().in_flight > 0, "the load goes on");
+    }
+    while let Some(done) = calls.join_next().await {
+        let (answer, id) = done.unwrap();
+        assert!(is_own(&answer, &id), "{id}: {answer:?}");
+    }
+    pool.assert_conserved(400);
     pool.settle(|status| status.live == 2 && status.ready == 2).await;
     assert_eq!(spawner.alive(), 2);
-}
-
-/// Polls all of them in one task, each whenever it is woken.
-async fn futures_join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, output) in &mut running {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(ready) => *output = Some(ready),
-                    std::task::Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-    })
-    .await;
-    running.into_iter().map(|(_, output)| output.expect("all are ready")).collect()
 }

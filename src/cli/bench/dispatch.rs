@@ -118,15 +118,12 @@ impl Bench {
             raw.push(worker.await?);
         }
         let (clock, callers) = (shim.clock(), usize::from(args.callers));
-        let bench =
-            Self { shim: Arc::new(shim), raw, clock, args: Args::parse("{\"x\":1}")?, callers };
-        bench.warm_up(config.v3.size).await
-    }
-
-    /// V2 starts its workers one after the other; measuring begins when all are there.
-    async fn warm_up(self, workers: usize) -> Result<Self, Failure> {
-        let ready = self.shim.router().legacy().ready(workers).await;
-        ready.map(|()| self).map_err(Failure::failed)
+        // legacy begin
+        // V2 starts its workers one after the other; measuring begins when all are there.
+        shim.router().legacy().ready(config.v2.size).await.map_err(Failure::failed)?;
+        // legacy end
+        let args = Args::parse("{\"x\":1}")?;
+        Ok(Self { shim: Arc::new(shim), raw, clock, args, callers })
     }
 
     async fn round(&mut self, kind: Kind, callers: usize) -> Result<Round, Failure> {

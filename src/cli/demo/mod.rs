@@ -63,8 +63,8 @@ pub(crate) async fn demo(mut config: Config, args: DemoArgs, json: bool) -> Resu
     let percents = Some(Percents::all(Percent::ZERO));
     let options = ShimOptions { percents, ledger: Some(ledger.path().to_owned()) };
     let shim = Arc::new(Shim::start(&config, options).await?);
-    // V2 starts its workers one after the other; the story begins when all are there.
-    shim.router().legacy().ready(workers).await.map_err(Failure::failed)?;
+    // V2 starts its workers one after the other; the story begins when all are there. // legacy
+    shim.router().legacy().ready(workers).await.map_err(Failure::failed)?; // legacy
     let calls = args.calls.div_ceil(STEPS.len() as u32).max(MIN_STEP);
     if calls * STEPS.len() as u32 > args.calls {
         stdout::aside(&format!(

@@ -1,0 +1,170 @@
+//! Both machines against a plain model: the same events must cause the same actions, in the
+//! same order.
+
+mod model;
+mod step;
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use poolshift::Lane;
+use poolshift::clock::Moment;
+use poolshift::machine::backoff::Backoff;
+use poolshift::machine::engine::Terms;
+use poolshift::machine::{Action, Event, OnCancel, PoolMachine};
+use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
+use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+
+use crate::machine::model::{Model, SESSION_IDLE, State};
+use crate::machine::step::Step;
+
+/// How to build one of the two machines.
+trait Kind: Clone + std::fmt::Debug + 'static {
+    type Machine: PoolMachine;
+    const LANE: Lane;
+    fn machine(terms: Terms, max_waiting: usize) -> Self::Machine;
+}
+
+#[derive(Clone, Debug)]
+struct V2;
+
+impl Kind for V2 {
+    type Machine = SessionMachine;
+    const LANE: Lane = Lane::V2;
+
+    fn machine(terms: Terms, max_waiting: usize) -> SessionMachine {
+        let queues = SessionQueues::new(terms.size, max_waiting, SESSION_IDLE);
+        SessionMachine::new(terms, queues)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct V3;
+
+impl Kind for V3 {
+    type Machine = QueueMachine;
+    const LANE: Lane = Lane::V3;
+
+    fn machine(terms: Terms, max_waiting: usize) -> QueueMachine {
+        QueueMachine::new(terms, SharedQueue::new(max_waiting))
+    }
+}
+
+fn terms(size: usize, max_starting: usize, on_cancel: OnCancel) -> Terms {
+    let (base, cap) = (Duration::from_millis(10), Duration::from_millis(100));
+    Terms {
+        size,
+        max_starting,
+        budget: Duration::from_millis(300),
+        queue_timeout: Duration::from_millis(120),
+        run_timeout: Duration::from_millis(200),
+        on_cancel,
+        backoff: Backoff { base, cap, seed: 7 },
+        probe_after: None,
+    }
+}
+
+struct Reference<K>(PhantomData<K>);
+
+impl<K: Kind> ReferenceStateMachine for Reference<K> {
+    type State = Model;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Model> {
+        let max_starting = if K::LANE == Lane::V2 { 1..=1_usize } else { 1..=4 };
+        let drain = any::<bool>();
+        (1_usize..=4, max_starting, drain, 0_usize..6)
+            .prop_map(|(size, max_starting, drain, max_waiting)| {
+                let on_cancel = if drain { OnCancel::Drain } else { OnCancel::Kill };
+                Model::new(K::LANE, terms(size, max_starting, on_cancel), max_waiting)
+            })
+            .boxed()
+    }
+
+    fn transitions(_: &Model) -> BoxedStrategy<Step> {
+        Step::any(K::LANE)
+    }
+
+    fn preconditions(model: &Model, step: &Step) -> bool {
+        step.is_possible(model)
+    }
+
+    fn apply(mut model: Model, step: &Step) -> Model {
+        model.take(step);
+        model
+    }
+}
+
+struct Same<K>(PhantomData<K>);
+
+impl<K: Kind> StateMachineTest for Same<K> {
+    type SystemUnderTest = K::Machine;
+    type Reference = Reference<K>;
+
+    fn init_test(model: &Model) -> K::Machine {
+        let mut machine = K::machine(model.terms.clone(), model.max_waiting);
+        let started = handle(&mut machine, Moment::ZERO, Event::DeadlineReached);
+        assert_eq!(started, model.actions);
+        machine
+    }
+
+    fn apply(mut machine: K::Machine, model: &Model, step: Step) -> K::Machine {
+        let actions = match &model.event {
+            Some(event) => handle(&mut machine, model.now, event.clone()),
+            None => wait_until(&mut machine, model.now),
+        };
+        assert_eq!(actions, model.actions, "{step:?} at {:?}", model.now);
+        machine
+    }
+
+    fn check_invariants(machine: &K::Machine, model: &Model) {
+        let status = machine.status();
+        let serving =
+            |state: &State| !matches!(state, State::Vacant(_) | State::Starting | State::Stopping);
+        assert_eq!(status.queue_size, model.waiting());
+        assert_eq!(status.in_flight, model.calls.len());
+        assert_eq!(status.ready, model.count(serving));
+        assert_eq!(status.available, model.count(|state| matches!(state, State::Idle(_))));
+        assert_eq!(status.starting, model.starting().len());
+        assert_eq!(status.live, model.count(|state| !matches!(state, State::Vacant(_))));
+        // A deadline may be early; it is never late.
+        if let Some(next) = model.next_moment() {
+            assert!(machine.next_deadline().is_some_and(|deadline| deadline <= next));
+        }
+    }
+}
+
+/// One event; a copy of the machine must do the same with it, because a trace replays.
+fn handle<M: PoolMachine>(machine: &mut M, now: Moment, event: Event) -> Vec<Action> {
+    let mut copy = machine.clone();
+    machine.handle(now, event.clone());
+    copy.handle(now, event);
+    assert_eq!(*machine, copy);
+    std::iter::from_fn(|| machine.next_action()).collect()
+}
+
+fn wait_until<M: PoolMachine>(machine: &mut M, end: Moment) -> Vec<Action> {
+    let mut actions = Vec::new();
+    while let Some(next) = machine.next_deadline().filter(|next| *next <= end) {
+        actions.extend(handle(machine, next, Event::DeadlineReached));
+    }
+    actions
+}
+
+fn config() -> Config {
+    // More by PROPTEST_CASES, as `scripts/soak` does.
+    Config { max_shrink_iters: 20_000, failure_persistence: None, ..Config::default() }
+}
+
+prop_state_machine! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn v2_does_what_the_plain_model_says(sequential 1..120 => Same<V2>);
+
+    #[test]
+    fn v3_does_what_the_plain_model_says(sequential 1..120 => Same<V3>);
+}

@@ -1,0 +1,214 @@
+//! What becomes of calls.
+
+use poolshift::clock::Moment;
+use poolshift::error::Refusal;
+use poolshift::machine::{Action, Breakage, End, OnCancel, Reply, Sent, Stop, Ticket};
+use poolshift::{Lane, SessionId, WorkerId};
+
+use super::{Call, Model, Place, SESSION_IDLE, Session, State};
+
+impl Model {
+    pub(super) fn submit(
+        &mut self,
+        id: Ticket,
+        session: Option<SessionId>,
+        deadline: Option<Moment>,
+    ) {
+        let deadline = deadline.unwrap_or(self.now + self.terms.budget);
+        let wait_until = deadline.min(self.now + self.terms.queue_timeout);
+        if self.drain_until.is_some() {
+            return self.actions.push(Action::Finish { call: id, end: End::Draining });
+        }
+        let waiting = self.waiting();
+        let (running, returns) = (None, 0);
+        self.calls.push(Call { id, session, deadline, wait_until, running, returns });
+        if !self.admit(id) {
+            return self.finish(id, End::SessionLost);
+        }
+        let bound = self.slot_of(id);
+        let fits = |slot: &u32| bound.is_none_or(|bound| bound == *slot);
+        if let Some(slot) = self.idle().into_iter().find(fits) {
+            self.assign(slot, id);
+        } else if waiting >= self.max_waiting {
+            self.finish(id, End::Rejected(Refusal::QueueFull { waiting }));
+        }
+    }
+
+    /// Counts the call in its session and binds that; false if the call is told of a loss.
+    fn admit(&mut self, id: Ticket) -> bool {
+        let Some(session) = self.call(id).session.clone().filter(|_| self.lane == Lane::V2) else {
+            return true;
+        };
+        let now = self.now;
+        self.sessions
+            .retain(|_, other| other.unfinished > 0 || other.last_used + SESSION_IDLE > now);
+        let fresh = Session { place: Place::Free, unfinished: 0, last_used: now, ended: false };
+        let found = self.sessions.entry(session.clone()).or_insert(fresh);
+        found.unfinished += 1;
+        found.ended = false;
+        match found.place {
+            Place::Bound(_) => true,
+            Place::Free => {
+                self.bind(&session);
+                true
+            }
+            Place::Lost => {
+                found.place = Place::Free;
+                false
+            }
+        }
+    }
+
+    /// To the slot with the fewest bindings, the first of them.
+    pub(super) fn bind(&mut self, session: &SessionId) {
+        let load = |slot: u32| {
+            self.sessions.values().filter(|other| other.place == Place::Bound(slot)).count()
+        };
+        let slot = (0..self.slots.len() as u32).min_by_key(|slot| load(*slot)).unwrap();
+        self.sessions.get_mut(session).unwrap().place = Place::Bound(slot);
+    }
+
+    pub(super) fn slot_of(&self, id: Ticket) -> Option<u32> {
+        let session = self.calls.iter().find(|call| call.id == id)?.session.as_ref()?;
+        match self.sessions.get(session)?.place {
+            Place::Bound(slot) => Some(slot),
+            _ => None,
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: Ticket, end: End) {
+        let index = self.calls.iter().position(|call| call.id == id).unwrap();
+        let call = self.calls.remove(index);
+        self.leave(call.session.as_ref());
+        self.actions.push(Action::Finish { call: id, end });
+    }
+
+    fn leave(&mut self, session: Option<&SessionId>) {
+        let Some(session) = session else { return };
+        if let Some(found) = self.sessions.get_mut(session) {
+            found.unfinished -= 1;
+            found.last_used = self.now;
+            self.forget_if_over(session);
+        }
+    }
+
+    pub(super) fn forget_if_over(&mut self, session: &SessionId) {
+        let found = &self.sessions[session];
+        if found.unfinished == 0 && (found.ended || found.place == Place::Free) {
+            self.sessions.remove(session);
+        }
+    }
+
+    /// Idle slots, longest idle first.
+    pub(super) fn idle(&self) -> Vec<u32> {
+        let mut idle: Vec<(Moment, u32)> = Vec::new();
+        for slot in &self.slots {
+            if let State::Idle(since) = slot.state {
+                idle.push((since, slot.worker.slot));
+            }
+        }
+        idle.sort_unstable();
+        idle.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    fn assign(&mut self, slot: u32, id: Ticket) {
+        let until = self.call(id).deadline.min(self.now + self.terms.run_timeout);
+        let worker = self.slots[slot as usize].worker;
+        self.call(id).running = Some((worker, until));
+        self.slots[slot as usize].state = State::Busy(id);
+        self.actions.push(Action::Assign { call: id, worker });
+    }
+
+    pub(super) fn release(&mut self, slot: u32) {
+        if slot as usize >= self.terms.size {
+            self.retire(slot, Stop::Politely);
+        } else if self.serve(slot) {
+        } else if self.drain_until.is_some() {
+            self.retire(slot, Stop::Politely);
+        } else {
+            self.slots[slot as usize].state = State::Idle(self.now);
+        }
+    }
+
+    /// Gives the slot the oldest call that may run there; whether there was one.
+    pub(super) fn serve(&mut self, slot: u32) -> bool {
+        loop {
+            let may = |call: &&Call| {
+                call.running.is_none() && self.slot_of(call.id).is_none_or(|bound| bound == slot)
+            };
+            let Some((id, expired)) =
+                self.calls.iter().find(may).map(|call| (call.id, call.wait_until <= self.now))
+            else {
+                return false;
+            };
+            if !expired {
+                self.assign(slot, id);
+                return true;
+            }
+            self.finish(id, End::QueueTimeout);
+        }
+    }
+
+    pub(super) fn replied(&mut self, id: Ticket, worker: WorkerId, reply: Reply, recycle: bool) {
+        let held = self.holds(worker, id);
+        if self.calls.iter().any(|call| call.id == id) {
+            self.finish(id, End::Replied(reply));
+        }
+        if held {
+            self.slot(worker).answered = true;
+            if recycle {
+                self.retire(worker.slot, Stop::Politely)
+            } else {
+                self.release(worker.slot)
+            }
+        }
+    }
+
+    pub(super) fn broke(&mut self, id: Ticket, worker: WorkerId, sent: Sent, cause: Breakage) {
+        let held = self.holds(worker, id);
+        let until =
+            self.calls.iter().find(|call| call.id == id).map(|call| call.running.unwrap().1);
+        if until.is_some() {
+            if cause == Breakage::Lost && sent == Sent::None {
+                self.send_back(id);
+            } else {
+                self.finish(
+                    id,
+                    match &cause {
+                        Breakage::Dropped => End::Cancelled,
+                        Breakage::Refused(refusal) => End::Rejected(refusal.clone()),
+                        Breakage::Lost => End::WorkerLost,
+                        Breakage::Garbled => End::Protocol,
+                    },
+                );
+            }
+        }
+        let drains = self.terms.on_cancel == OnCancel::Drain;
+        match (held, cause, sent, until) {
+            (false, ..) => {}
+            (_, Breakage::Refused(_), _, Some(_)) | (_, Breakage::Dropped, Sent::None, Some(_)) => {
+                self.release(worker.slot);
+            }
+            (_, Breakage::Dropped, Sent::All, Some(until)) if drains && self.now < until => {
+                self.slot(worker).state = State::Abandoned(id, until);
+                self.actions.push(Action::Abandon { call: id, worker });
+            }
+            _ => self.retire(worker.slot, Stop::Kill),
+        }
+    }
+
+    fn send_back(&mut self, id: Ticket) {
+        let now = self.now;
+        let call = self.call(id);
+        if call.returns == 3 || call.wait_until <= now {
+            return self.finish(id, End::WorkerLost);
+        }
+        call.returns += 1;
+        call.running = None;
+        let session = call.session.clone();
+        self.leave(session.as_ref());
+        if !self.admit(id) {
+            self.finish(id, End::SessionLost);
+        }
+    }
+}
