@@ -84,8 +84,8 @@ impl<K: Kind> ReferenceStateMachine for Reference<K> {
             .boxed()
     }
 
-    fn transitions(_: &Model) -> BoxedStrategy<Step> {
-        Step::any(K::LANE)
+    fn transitions(model: &Model) -> BoxedStrategy<Step> {
+        Step::any(model)
     }
 
     fn preconditions(model: &Model, step: &Step) -> bool {

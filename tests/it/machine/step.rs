@@ -4,6 +4,7 @@ use poolshift::error::Refusal;
 use poolshift::machine::{Breakage, Sent};
 use poolshift::{Lane, SessionId};
 use proptest::prelude::*;
+use proptest::strategy::Union;
 
 use crate::machine::model::Model;
 
@@ -29,39 +30,32 @@ impl Step {
         SessionId::new(&format!("session-{n}")).unwrap()
     }
 
-    /// Weighted so that most runs see queues that fill and drain, and workers that come and go.
-    pub(crate) fn any(lane: Lane) -> BoxedStrategy<Self> {
-        let n = || 0_usize..64;
-        let session = prop_oneof![Just(None), (0_u8..5).prop_map(Some)];
-        let budget_ms = prop_oneof![3 => Just(None), 1 => (1_u64..200).prop_map(Some)];
-        let breakage = prop_oneof![
-            (0..3_usize).prop_map(|sent| (SENT[sent], Breakage::Dropped)),
-            (0..3_usize).prop_map(|sent| (SENT[sent], Breakage::Lost)),
-            Just((Sent::All, Breakage::Garbled)),
-            Just((Sent::None, Breakage::Refused(Refusal::TooLarge { bytes: 2, max: 1 }))),
+    /// What may happen next, weighted so that most runs see queues that fill and drain, and
+    /// workers that come and go.
+    pub(crate) fn any(model: &Model) -> BoxedStrategy<Self> {
+        let of_lane = match model.lane {
+            Lane::V2 => (0_u8..5).prop_map(Self::EndSession).boxed(),
+            Lane::V3 => (1_usize..7).prop_map(Self::Resize).boxed(),
+        };
+        let mut steps = vec![
+            (30, submit()),
+            (12, (1_u64..250).prop_map(Self::Wait).boxed()),
+            (2, n().prop_map(Self::Ghost).boxed()),
+            (3, of_lane),
         ];
-        let everywhere = prop_oneof![
-            30 => (session, budget_ms)
-                .prop_map(|(session, budget_ms)| Self::Submit { session, budget_ms }),
-            4 => n().prop_map(Self::Cancel),
-            12 => n().prop_map(Self::Ready),
-            2 => n().prop_map(Self::StartFails),
-            20 => (n(), any::<bool>(), prop::bool::weighted(0.1))
-                .prop_map(|(call, raised, recycle)| Self::Reply { call, raised, recycle }),
-            6 => (n(), breakage).prop_map(|(call, (sent, cause))| Self::Break { call, sent, cause }),
-            5 => n().prop_map(Self::Exit),
-            2 => n().prop_map(Self::Ghost),
-            12 => (1_u64..250).prop_map(Self::Wait),
-            1 => (1_u64..200).prop_map(Self::Drain),
-        ];
-        match lane {
-            Lane::V2 => {
-                prop_oneof![30 => everywhere, 1 => (0_u8..5).prop_map(Self::EndSession)].boxed()
+        let mut add = |weight, possible: bool, steps_like: BoxedStrategy<Self>| {
+            if possible {
+                steps.push((weight, steps_like));
             }
-            Lane::V3 => {
-                prop_oneof![30 => everywhere, 1 => (1_usize..7).prop_map(Self::Resize)].boxed()
-            }
-        }
+        };
+        add(4, model.waiting() > 0, n().prop_map(Self::Cancel).boxed());
+        add(12, !model.starting().is_empty(), n().prop_map(Self::Ready).boxed());
+        add(2, !model.starting().is_empty(), n().prop_map(Self::StartFails).boxed());
+        add(20, !model.leases().is_empty(), reply());
+        add(6, !model.leases().is_empty(), breakage());
+        add(5, !model.ended_by_exit().is_empty(), n().prop_map(Self::Exit).boxed());
+        add(1, !model.is_draining(), (1_u64..200).prop_map(Self::Drain).boxed());
+        Union::new_weighted(steps).boxed()
     }
 
     /// Whether there is anybody to whom this may happen.
@@ -75,6 +69,32 @@ impl Step {
             _ => true,
         }
     }
+}
+
+fn n() -> std::ops::Range<usize> {
+    0..64
+}
+
+fn submit() -> BoxedStrategy<Step> {
+    let session = prop_oneof![Just(None), (0_u8..5).prop_map(Some)];
+    let budget_ms = prop_oneof![3 => Just(None), 1 => (1_u64..200).prop_map(Some)];
+    let submit = |(session, budget_ms)| Step::Submit { session, budget_ms };
+    (session, budget_ms).prop_map(submit).boxed()
+}
+
+fn reply() -> BoxedStrategy<Step> {
+    let reply = |(call, raised, recycle)| Step::Reply { call, raised, recycle };
+    (n(), any::<bool>(), prop::bool::weighted(0.1)).prop_map(reply).boxed()
+}
+
+fn breakage() -> BoxedStrategy<Step> {
+    let how = prop_oneof![
+        (0..3_usize).prop_map(|sent| (SENT[sent], Breakage::Dropped)),
+        (0..3_usize).prop_map(|sent| (SENT[sent], Breakage::Lost)),
+        Just((Sent::All, Breakage::Garbled)),
+        Just((Sent::None, Breakage::Refused(Refusal::TooLarge { bytes: 2, max: 1 }))),
+    ];
+    (n(), how).prop_map(|(call, (sent, cause))| Step::Break { call, sent, cause }).boxed()
 }
 
 const SENT: [Sent; 3] = [Sent::None, Sent::Part, Sent::All];
