@@ -1,7 +1,13 @@
 //! The folder in which workers keep their ledgers.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use poolshift::report::ledger::WorkerLedger;
+use tempfile::TempDir;
 
 use crate::cli::failure::Failure;
 
@@ -9,36 +15,41 @@ use crate::cli::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct LedgerFolder {
     path: PathBuf,
-    temporary: bool,
+    /// The ledgers of earlier runs, which say nothing about this one.
+    earlier: BTreeSet<OsString>,
+    _temporary: Option<TempDir>,
 }
 
 impl LedgerFolder {
     /// The given folder, or a temporary one.
     pub(crate) fn open(kept: Option<PathBuf>) -> Result<Self, Failure> {
-        let temporary = kept.is_none();
-        let path = kept.unwrap_or_else(|| {
-            std::env::temp_dir().join(format!("poolshift-ledgers-{}", std::process::id()))
-        });
-        match fs::create_dir_all(&path) {
-            Ok(()) => Ok(Self { path, temporary }),
-            Err(error) => {
-                let path = path.display();
-                Err(Failure::Failed(format!("cannot keep ledgers in {path}: {error}")))
-            }
-        }
+        let temporary = match kept {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("poolshift-ledgers-").tempdir()),
+        };
+        let temporary = temporary.transpose().map_err(|error| {
+            Failure::Failed(format!("cannot make a folder for ledgers: {error}; set TMPDIR"))
+        })?;
+        let path = kept.or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
+        let path = path.expect("it is kept or temporary");
+        let earlier = fs::create_dir_all(&path).and_then(|()| names(&path)).map_err(|error| {
+            Failure::Failed(format!("cannot keep ledgers in {}: {error}", path.display()))
+        })?;
+        Ok(Self { path, earlier, _temporary: temporary })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What this run's workers noted.
+    pub(crate) fn read(&self) -> Result<WorkerLedger, Failure> {
+        WorkerLedger::read(&self.path, &self.earlier).map_err(|error| {
+            Failure::Failed(format!("cannot read ledgers in {}: {error}", self.path.display()))
+        })
+    }
 }
 
-impl Drop for LedgerFolder {
-    fn drop(&mut self) {
-        if self.temporary
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(folder = %self.path.display(), %error, "cannot remove ledgers");
-        }
-    }
+fn names(folder: &Path) -> io::Result<BTreeSet<OsString>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }

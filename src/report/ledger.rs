@@ -1,7 +1,8 @@
 //! Lost and duplicated calls, from two ledgers that the pools cannot touch (R18): the caller's
 //! ids with their outcomes, and the files in which workers noted what they executed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -60,15 +61,19 @@ impl CallerLedger {
 }
 
 impl WorkerLedger {
-    /// Reads every worker's file in the folder. A last line that was cut by a crash counts as
-    /// not written: the note comes before the execution.
+    /// Reads every worker's file in the folder but those in `except`. A last line that was cut
+    /// by a crash counts as not written: the note comes before the execution.
     ///
     /// # Errors
     /// If the folder or a file cannot be read.
-    pub fn read(folder: &Path) -> io::Result<Self> {
+    pub fn read(folder: &Path, except: &BTreeSet<OsString>) -> io::Result<Self> {
         let mut ledger = Self::default();
         for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
+            let entry = entry?;
+            if except.contains(&entry.file_name()) {
+                continue;
+            }
+            let path = entry.path();
             let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let worker = name.unwrap_or_default();
             for line in fs::read_to_string(&path)?.lines() {

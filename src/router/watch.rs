@@ -102,8 +102,10 @@ impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
         let text = match std::fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) => {
-                if self.seen.take().is_some() || !self.looked {
-                    tracing::warn!(%file, %error, "no rollout file; what is in force stays");
+                if self.seen.take().is_some() {
+                    tracing::warn!(%file, %error, "rollout file is gone; what is in force stays");
+                } else if !self.looked {
+                    tracing::info!(%file, %error, "no rollout file yet; all calls go to V2");
                 }
                 self.looked = true;
                 return;

@@ -5,5 +5,8 @@
 mod cancel_grid;
 mod machine;
 mod outcomes;
+mod python;
+mod run;
 mod sim_pool;
+mod tool;
 mod wire;

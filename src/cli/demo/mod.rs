@@ -82,7 +82,7 @@ pub(crate) async fn demo(mut config: Config, args: DemoArgs, json: bool) -> Resu
         step.play(percent, arrivals, index == KILL_STEP).await?;
     }
     bar.finish_and_clear();
-    let told = story.tell(&shim, ledger.path(), &config.commands)?;
+    let told = story.tell(&shim, &ledger, &config.commands)?;
     shim.drain().await;
     if json {
         stdout::json(&told.figures)?

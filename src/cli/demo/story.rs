@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use poolshift::report::latency::{LaneLatency, table};
-use poolshift::report::ledger::{Audit, CallerLedger, WorkerLedger};
+use poolshift::report::ledger::{Audit, CallerLedger};
 use poolshift::router::Routed;
 use poolshift::router::policy::Percents;
 use poolshift::session::commands::Commands;
@@ -14,6 +13,7 @@ use serde::Serialize;
 
 use crate::cli::demo::status;
 use crate::cli::failure::Failure;
+use crate::cli::ledgers::LedgerFolder;
 
 /// The callers' books.
 #[derive(Default)]
@@ -100,14 +100,14 @@ impl Story {
     pub(super) fn tell(
         mut self,
         shim: &Shim,
-        ledger: &Path,
+        ledger: &LedgerFolder,
         commands: &Commands,
     ) -> Result<Told, Failure> {
         for step in &mut self.steps {
             step.v3_share = share(step.v3_draws, step.draws);
             step.v3_share_calls = share(step.v3_calls, step.calls);
         }
-        let workers = WorkerLedger::read(ledger).map_err(Failure::failed)?;
+        let workers = ledger.read()?;
         let audit = Audit::of(&self.callers, &workers, |name| commands.get(name).idempotent);
         let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
         let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use poolshift::clock::Moment;
 use poolshift::router::Routed;
 use poolshift::router::policy::Reason;
 use poolshift::{Args, BadCall, Call, CallError, Lane};
@@ -83,8 +84,8 @@ impl Caller {
     }
 }
 
-/// The output line of a call that went through the router.
-pub(super) fn answered(caller: &Caller, routed: &Routed) -> String {
+/// The output line of a call that went through the router, in a run that began at `first`.
+pub(super) fn answered(caller: &Caller, routed: &Routed, first: Moment) -> String {
     let Routed { decision, class, answer } = routed;
     let error = answer.result.as_ref().err();
     let error_type = match error {
@@ -108,14 +109,14 @@ pub(super) fn answered(caller: &Caller, routed: &Routed) -> String {
         reason: Some(decision.reason),
         epoch: Some(decision.epoch),
         worker: answer.worker.map(|worker| format!("{}-{worker}", decision.lane)),
-        submitted_ms: timing.submitted.as_nanos() as f64 / 1e6,
+        submitted_ms: millis(timing.submitted.since(first)),
         queued_ms: millis(timing.queued()),
         total_ms: millis(timing.total()),
     })
 }
 
 /// The output line of a line that holds no call.
-pub(super) fn refused(place: &str, error: &BadCall) -> String {
+pub(super) fn refused(place: &str, error: &str) -> String {
     print(&Output {
         id: None,
         command: None,

@@ -14,7 +14,7 @@ use poolshift::clock::Moment;
 use poolshift::config::Config;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{BadCall, Call, Outcome, SessionId, Shim, ShimOptions};
+use poolshift::{Call, Outcome, SessionId, Shim, ShimOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::cli::failure::Failure;
@@ -63,9 +63,8 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
     let lines = files.iter().map(|file| file.lines.len() as u64).sum();
     let pace = Pace::new(&config, &args);
     let bar = progress::bar(lines);
-    books.begin();
     for file in files {
-        let mut results = play(file, &shim, &pace, args.pool);
+        let mut results = play(file, &shim, &pace, args.pool, &mut books);
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         while let Some(played) = results.recv().await {
@@ -144,13 +143,16 @@ fn play(
     shim: &Arc<Shim>,
     pace: &Pace,
     pool: Option<PoolArg>,
+    books: &mut Books,
 ) -> mpsc::UnboundedReceiver<Played> {
     // Bounded by the file, which is in memory already.
     let (results, received) = mpsc::unbounded_channel();
     let mut sessions: BTreeMap<SessionId, Vec<Step>> = BTreeMap::new();
     let mut order: Vec<Vec<Step>> = Vec::new();
     for (index, (number, text)) in file.lines.into_iter().enumerate() {
-        match line::parse(&text) {
+        let place = format!("{}:{number}", file.name);
+        let parsed = line::parse(&text).map_err(|error| error.to_string());
+        match parsed.and_then(|call| books.submit(&call.id, &place).map(|()| call)) {
             Ok(mut call) => {
                 call.forced = pool.map(PoolArg::lane);
                 match call.session.clone() {
@@ -160,21 +162,22 @@ fn play(
                     None => order.push(vec![Step { index, call }]),
                 }
             }
-            Err(error) => refuse(&results, index, &format!("{}:{number}", file.name), &error),
+            Err(error) => refuse(&results, index, &place, &error),
         }
     }
     order.extend(sessions.into_values());
     order.sort_by_key(|steps| steps[0].index);
     let began = shim.clock().now();
+    let first = books.begin(began);
     for steps in order {
-        let player =
-            Player { shim: Arc::clone(shim), pace: pace.clone(), began, results: results.clone() };
+        let (shim, pace, results) = (Arc::clone(shim), pace.clone(), results.clone());
+        let player = Player { shim, pace, began, first, results };
         tokio::spawn(player.play(steps));
     }
     received
 }
 
-fn refuse(results: &mpsc::UnboundedSender<Played>, index: usize, place: &str, error: &BadCall) {
+fn refuse(results: &mpsc::UnboundedSender<Played>, index: usize, place: &str, error: &str) {
     tracing::warn!(line = %place, %error, "not a call; the rest runs");
     let output = line::refused(place, error);
     // The receiver is held until the file has been played.
@@ -185,7 +188,9 @@ fn refuse(results: &mpsc::UnboundedSender<Played>, index: usize, place: &str, er
 struct Player {
     shim: Arc<Shim>,
     pace: Pace,
+    /// When this file began, and when the run did.
     began: Moment,
+    first: Moment,
     results: mpsc::UnboundedSender<Played>,
 }
 
@@ -206,7 +211,7 @@ impl Player {
             };
             let routed = self.shim.call(call).await;
             drop(permit);
-            let output = line::answered(&caller, &routed);
+            let output = line::answered(&caller, &routed, self.first);
             let outcome = routed.answer.outcome();
             let played = Played { index, id: Some(caller.id), outcome, output };
             if self.results.send(played).is_err() {

@@ -1,6 +1,6 @@
 //! The books of a run: what was submitted, what came of it, and whether the ledgers agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use poolshift::clock::{Clock, Moment};
 use poolshift::report::latency::{LaneLatency, table, write_hlog};
-use poolshift::report::ledger::{Audit, CallerLedger, WorkerLedger};
+use poolshift::report::ledger::{Audit, CallerLedger};
 use poolshift::session::commands::Commands;
-use poolshift::{Lane, Outcome, Shim};
+use poolshift::{CallId, Lane, Outcome, Shim};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
@@ -22,26 +22,24 @@ use crate::cli::stdout;
 pub(super) struct Books {
     folder: LedgerFolder,
     callers: CallerLedger,
+    /// Where each id was used.
+    places: HashMap<CallId, String>,
     submitted: u64,
     outcomes: BTreeMap<Outcome, u64>,
-    clock: Clock,
-    began: Moment,
-    began_unix: Duration,
+    /// When the first call was made, on the shim's clock and on the wall's.
+    began: Option<(Moment, Duration)>,
 }
 
 impl Books {
     /// Opens the ledgers' folder: the given one, or a temporary one.
     pub(super) fn open(folder: Option<PathBuf>) -> Result<Self, Failure> {
-        let folder = LedgerFolder::open(folder)?;
-        let clock = Clock::start();
         Ok(Self {
-            folder,
+            folder: LedgerFolder::open(folder)?,
             callers: CallerLedger::default(),
+            places: HashMap::new(),
             submitted: 0,
             outcomes: BTreeMap::new(),
-            clock,
-            began: clock.now(),
-            began_unix: Clock::unix_now(),
+            began: None,
         })
     }
 
@@ -49,10 +47,24 @@ impl Books {
         self.folder.path()
     }
 
-    /// The first call is about to be made.
-    pub(super) fn begin(&mut self) {
-        self.began = self.clock.now();
-        self.began_unix = Clock::unix_now();
+    /// A call is about to be made.
+    ///
+    /// # Errors
+    /// If an earlier one has its id: no ledger could tell them apart.
+    pub(super) fn submit(&mut self, id: &CallId, place: &str) -> Result<(), String> {
+        if let Some(earlier) = self.places.get(id) {
+            return Err(format!(
+                "the id \"{id}\" was used at {earlier}; change it or leave it out"
+            ));
+        }
+        self.places.insert(id.clone(), place.to_owned());
+        self.callers.submit(&id.to_string());
+        Ok(())
+    }
+
+    /// A file begins at `now`; when the first one did is returned.
+    pub(super) fn begin(&mut self, now: Moment) -> Moment {
+        self.began.get_or_insert_with(|| (now, Clock::unix_now())).0
     }
 
     pub(super) fn note(&mut self, played: &Played) {
@@ -70,18 +82,20 @@ impl Books {
         commands: &Commands,
         hlog: Option<&Path>,
     ) -> Result<Summary, Failure> {
-        let wall = self.clock.now().since(self.began);
+        let now = shim.clock().now();
+        let (began, began_unix) = self.began.unwrap_or((now, Clock::unix_now()));
+        let wall = now.since(began);
         let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
         let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];
         if let Some(path) = hlog {
             let written = fs::File::create(path).and_then(|file| {
-                write_hlog(&mut io::BufWriter::new(file), self.began_unix, wall, &lanes)
+                write_hlog(&mut io::BufWriter::new(file), began_unix, wall, &lanes)
             });
             written.map_err(|error| {
                 Failure::Failed(format!("cannot write {}: {error}", path.display()))
             })?;
         }
-        let workers = WorkerLedger::read(self.folder.path()).map_err(Failure::failed)?;
+        let workers = self.folder.read()?;
         let audit = Audit::of(&self.callers, &workers, |name| commands.get(name).idempotent);
         let figures = Figures {
             submitted: self.submitted,

@@ -1,0 +1,227 @@
+//! `poolshift run` and `poolshift demo` on real Python workers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::tool::{Tool, ledgers};
+
+const SIGNATURE: &str = r#"{"inputs":[{"name":"question"}],"outputs":[{"name":"answer"}]}"#;
+
+/// One input line in ten is of a kind; what its output must hold is a function of its number.
+fn line(n: usize) -> String {
+    let session = format!("session-{}", n / 10 % 200);
+    match n % 10 {
+        0 => format!(
+            r#"{{"id":"{n}","session":"{session}","command":"create_program","args":{{"id":"p{n}","signature":{SIGNATURE}}}}}"#
+        ),
+        1 | 2 => {
+            let program = n - n % 10;
+            format!(
+                r#"{{"id":"{n}","session":"{session}","command":"execute_program","args":{{"program_id":"p{program}","inputs":{{"question":"q{n}"}}}}}}"#
+            )
+        }
+        3 => format!(r#"{{"id":"{n}","command":"fail","args":{{"message":"told to {n}"}}}}"#),
+        4 => format!(
+            r#"{{"id":"{n}","session":"{session}","command":"execute_program","args":{{"program_id":"none"}}}}"#
+        ),
+        5 if n % 1000 == 5 => "{\"command\": nonsense".to_owned(),
+        5 if n % 1000 == 15 => r#"{"command":"echo","args":[1]}"#.to_owned(),
+        _ => format!(r#"{{"id":"{n}","command":"calculate","args":{{"expression":"{n} * 2"}}}}"#),
+    }
+}
+
+fn check(n: usize, got: &Value) {
+    let place = format!("line {n}: {got}");
+    match n % 10 {
+        0 => assert_eq!(got["result"]["program_id"], json!(format!("p{n}")), "{place}"),
+        1 | 2 => {
+            let answer = json!(format!("answer for question=q{n}"));
+            assert_eq!(got["result"]["outputs"]["answer"], answer, "{place}");
+        }
+        3 => {
+            assert_eq!(got["outcome"], json!("raised"), "{place}");
+            assert_eq!(got["error"], json!(format!("told to {n}")), "{place}");
+        }
+        4 => assert_eq!(got["error"], json!("Program not found: none"), "{place}"),
+        5 if matches!(n % 1000, 5 | 15) => {
+            assert_eq!(got["outcome"], json!("rejected"), "{place}");
+            let error = got["error"].as_str().unwrap();
+            assert!(error.contains(&format!(":{}: ", n + 1)), "{place}");
+            return;
+        }
+        _ => assert_eq!(got["result"], json!({"result": n * 2}), "{place}"),
+    }
+    assert_eq!(got["id"], json!(n.to_string()), "{place}");
+    assert_eq!(got["ran"], json!("yes"), "{place}");
+}
+
+#[test]
+fn ten_thousand_lines_at_half_and_half_are_each_right() {
+    let tool = Tool::new();
+    let mut text = String::new();
+    for n in 0..10_000 {
+        writeln!(text, "{}", line(n)).unwrap();
+    }
+    tool.write("calls.jsonl", &text);
+    let ran = tool.run(&[
+        "run",
+        "calls.jsonl",
+        "--percent",
+        "50",
+        "--json",
+        "--ledger",
+        "ledger",
+        "--hlog",
+        "a.hlog",
+    ]);
+    let mut lines = ran.json_lines();
+    let summary = lines.pop().unwrap()["summary"].take();
+    assert_eq!(lines.len(), 10_000);
+    let mut lanes_of_session: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (n, got) in lines.iter().enumerate() {
+        check(n, got);
+        if let (Some(session), Some(lane)) = (got["session"].as_str(), got["lane"].as_str()) {
+            lanes_of_session.entry(session.to_owned()).or_default().insert(lane.to_owned());
+        }
+    }
+    assert_eq!(lanes_of_session.len(), 200);
+    assert!(lanes_of_session.values().all(|lanes| lanes.len() == 1), "each keeps its lane");
+    let in_v3 = lanes_of_session.values().filter(|lanes| lanes.contains("v3")).count();
+    // 200 draws at one half: 5 sigma are 35.
+    assert!((65..=135).contains(&in_v3), "{in_v3} of 200 sessions");
+    assert_eq!(summary["submitted"], json!(10_000));
+    let outcomes = json!({"ok": 7980, "raised": 2000, "rejected": 20});
+    assert_eq!(summary["outcomes"], outcomes);
+    assert_eq!((&summary["lost"], &summary["duplicated"]), (&json!(0), &json!(0)));
+    let hlog = std::fs::read_to_string(tool.path("a.hlog")).unwrap();
+    assert!(hlog.contains("Tag=v2") && hlog.contains("Tag=v3"), "{hlog}");
+    both_lanes_are_in(&tool, 9_980);
+}
+
+/// R18: every executed call is in the ledger of one worker, of either lane.
+fn both_lanes_are_in(tool: &Tool, executed: usize) {
+    let ledgers = ledgers(&tool.path("ledger"));
+    let lane = |lane: &str| ledgers.iter().filter(|(name, _)| name.starts_with(lane)).count();
+    assert!(lane("v2-") > 0 && lane("v3-") > 0, "{ledgers:?}");
+    let lines: Vec<&String> = ledgers.iter().flat_map(|(_, lines)| lines).collect();
+    assert_eq!(lines.len(), executed);
+    let pids: BTreeSet<u64> = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["pid"].as_u64().unwrap())
+        .collect();
+    assert_eq!(pids.len(), ledgers.len(), "a file is one process");
+}
+
+#[test]
+fn lines_of_one_session_run_one_after_another_in_the_order_of_the_file() {
+    let tool = Tool::new();
+    let mut text = String::new();
+    for n in 0..60 {
+        let ms = if n % 3 == 0 { 20 } else { 0 };
+        let session = n % 2;
+        writeln!(
+            text,
+            r#"{{"id":"{n}","session":"s{session}","command":"sleep","args":{{"ms":{ms}}}}}"#
+        )
+        .unwrap();
+    }
+    tool.write("calls.jsonl", &text);
+    for pace in [["--concurrency", "16"], ["--rate", "2000"]] {
+        let args = ["run", "calls.jsonl", "--percent", "100", pace[0], pace[1]];
+        let lines = tool.run(&args).json_lines();
+        for session in 0..2 {
+            let own = lines.iter().skip(session).step_by(2);
+            let spans: Vec<(f64, f64)> = own
+                .map(|line| {
+                    let submitted = line["submitted_ms"].as_f64().unwrap();
+                    // From the plan on; the call itself began when it was submitted.
+                    (submitted, line["total_ms"].as_f64().unwrap())
+                })
+                .collect();
+            assert!(spans.windows(2).all(|pair| pair[0].0 < pair[1].0), "{pace:?}: {spans:?}");
+        }
+        if pace[0] == "--rate" {
+            let last = lines.last().unwrap()["total_ms"].as_f64().unwrap();
+            // Ten sleeps of 20 ms went before it in its session, and its plan was at 30 ms.
+            assert!(last > 100.0, "a held back line is measured from its plan: {last} ms");
+        }
+    }
+}
+
+#[test]
+fn anonymous_programs_are_executed_by_a_second_file() {
+    let tool = Tool::new();
+    let mut create = String::new();
+    let mut execute = String::new();
+    for n in 0..50 {
+        writeln!(
+            create,
+            r#"{{"id":"c{n}","command":"create_program","args":{{"id":"p{n}","signature":{SIGNATURE}}}}}"#
+        )
+        .unwrap();
+        writeln!(
+            execute,
+            r#"{{"id":"e{n}","command":"execute_program","args":{{"program_id":"p{n}","inputs":{{"question":"q{n}"}}}}}}"#
+        )
+        .unwrap();
+    }
+    tool.write("create.jsonl", &create);
+    tool.write("execute.jsonl", &execute);
+    let lines = tool.run(&["run", "create.jsonl", "execute.jsonl", "--percent", "50"]).json_lines();
+    assert_eq!(lines.len(), 100);
+    for (n, got) in lines[50..].iter().enumerate() {
+        assert_eq!(got["result"]["outputs"]["answer"], json!(format!("answer for question=q{n}")));
+    }
+    let crossed = (0..50).filter(|n| lines[*n]["lane"] != lines[n + 50]["lane"]).count();
+    assert!(crossed > 0, "some were made in one lane and executed in the other");
+}
+
+#[test]
+fn an_id_that_is_used_twice_is_refused_and_the_ledger_of_an_earlier_run_is_not_read() {
+    let tool = Tool::new();
+    let twice = r#"{"id":"a","command":"sleep","args":{"ms":0}}"#;
+    tool.write("calls.jsonl", &format!("{twice}\n{twice}\n"));
+    for _ in 0..2 {
+        let ran = tool.run(&["run", "calls.jsonl", "--json", "--ledger", "ledger"]);
+        let lines = ran.json_lines();
+        let error = lines[1]["error"].as_str().unwrap();
+        assert!(error.contains("calls.jsonl:2: the id \"a\" was used at calls.jsonl:1"), "{error}");
+        let summary = &lines[2]["summary"];
+        assert_eq!((&summary["lost"], &summary["duplicated"]), (&json!(0), &json!(0)));
+        assert_eq!(summary["outcomes"], json!({"ok": 1, "rejected": 1}));
+    }
+}
+
+#[test]
+fn the_demo_conserves_calls_survives_kills_and_meets_each_share() {
+    let tool = Tool::new();
+    let args = ["demo", "--json", "--workers", "2", "--calls", "4000", "--rate", "1500"];
+    let told = tool.run(&args).json();
+    assert_eq!(told["conserved"], json!(true), "{told}");
+    for (figure, value) in [("lost", 0), ("duplicated", 0), ("kills", 2), ("kills_survived", 2)] {
+        assert_eq!(told[figure], json!(value), "{figure} in {told}");
+    }
+    let finished: u64 =
+        told["outcomes"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(told["submitted"], json!(finished));
+    let steps = told["steps"].as_array().unwrap();
+    let percents: Vec<f64> = steps.iter().map(|step| step["percent"].as_f64().unwrap()).collect();
+    assert_eq!(percents, [0.0, 10.0, 50.0, 100.0, 0.0]);
+    for step in steps {
+        let of = |name: &str| step[name].as_f64().unwrap();
+        let (share, draws) = (of("percent") / 100.0, of("draws"));
+        assert!(draws >= 400.0, "{step}");
+        let five_sigma = 5.0 * (share * (1.0 - share) / draws).sqrt();
+        assert!((of("v3_share") - share).abs() <= five_sigma, "{step}");
+    }
+    for lane in ["v2", "v3"] {
+        let lane = &told["lanes"][lane];
+        assert!(lane["calls"].as_u64().unwrap() > 1000, "{told}");
+        for figure in ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"] {
+            assert!(lane[figure].as_f64().unwrap() > 0.0, "{figure} in {lane}");
+        }
+    }
+    assert!(told["restarts"].as_u64().unwrap() >= 2);
+}
