@@ -643,9 +643,7 @@ def test_calculate_gives_the_value(shared: Worker, expression: str, value: Any) 
     assert type(result["result"]) is type(value)
 
 
-@pytest.mark.parametrize(
-    "expression", ["1 / 0", "1 // 0", "1 % 0", "1.0 / 0", "1 / (2 - 2)", "0 ** -1"]
-)
+@pytest.mark.parametrize("expression", ["1 / 0", "1 // 0", "1 % 0", "1.0 / 0", "1 / (2 - 2)"])
 def test_calculate_does_not_divide_by_zero(shared: Worker, expression: str) -> None:
     reply = shared.call("calculate", {"expression": expression})
     assert reply["error_type"] == "ZeroDivisionError"
@@ -654,6 +652,8 @@ def test_calculate_does_not_divide_by_zero(shared: Worker, expression: str) -> N
 
 def test_division_by_zero_has_the_usual_text(shared: Worker) -> None:
     assert shared.error("calculate", {"expression": "1 / 0"}) == "division by zero"
+    reply = shared.call("calculate", {"expression": "0 ** -1"})
+    assert reply["error_type"] == "ZeroDivisionError"
 
 
 @pytest.mark.parametrize(
@@ -740,5 +740,5 @@ def test_calculate_refuses_a_long_text(shared: Worker) -> None:
     "expression", ["-" * 9000 + "1", "1" + "+1" * 4900, "(" * 90 + "1" + ")" * 90]
 )
 def test_calculate_survives_what_is_nested_deeply(shared: Worker, expression: str) -> None:
-    assert shared.call("calculate", {"expression": expression})["success"] in (True, False)
+    shared.call("calculate", {"expression": expression})
     assert shared.ok("calculate", {"expression": "6 * 7"}) == {"result": 42}

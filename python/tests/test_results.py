@@ -78,7 +78,7 @@ REFUSED = [
     ("{'a': {(1, 2): 3}}", "result.a is a dict with a key of type tuple"),
     ("{b'a': 3}", "result is a dict with a key of type bytes"),
     ("{'a': {math.nan: 3}}", "result.a key is NaN"),
-    ("nested(5000, 1)", "[0][0] is nested too deeply"),
+    ("nested(100_000, 1)", "[0][0] is nested too deeply"),
     ("print", "result is of type builtin_function_or_method"),
 ]
 

@@ -1,6 +1,6 @@
 //! Takes settings out of a file and the environment, and remembers every problem.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -62,10 +62,16 @@ impl<'a> Reader<'a> {
         Section { reader: self, path, values, known: Vec::new() }
     }
 
-    /// Takes the names of the sub-sections of `[name.…]`.
-    pub(super) fn names_in(&self, name: &str) -> Vec<String> {
+    /// The names of the sub-sections of `[name.…]`, in the file or in the environment, whose
+    /// names have no case and are taken as lower case.
+    pub(super) fn names_in(&self, name: &str) -> BTreeSet<String> {
         let table = self.values.get(name).and_then(Value::as_table);
-        table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+        let in_file = table.into_iter().flat_map(Table::keys).cloned();
+        let prefix = format!("{ENV_PREFIX}{}__", name.to_uppercase());
+        let in_env = self.env.keys().filter_map(|variable| {
+            Some(variable.strip_prefix(&prefix)?.split_once("__")?.0.to_lowercase())
+        });
+        in_file.chain(in_env).collect()
     }
 
     /// Opens the sub-section `[parent.name]`.
@@ -76,8 +82,9 @@ impl<'a> Reader<'a> {
         let path = vec![parent.to_owned(), name.to_owned()];
         let all = self.values.get_mut(parent).and_then(Value::as_table_mut);
         let values = match all.and_then(|table| table.remove(name)) {
+            None => Table::new(),
             Some(Value::Table(table)) => table,
-            _ => {
+            Some(_) => {
                 self.problem(&path, format!("[{parent}.{name}] must be a section"));
                 Table::new()
             }

@@ -35,14 +35,6 @@ impl Setting for usize {
     }
 }
 
-impl Setting for f64 {
-    const EXPECTED: &'static str = "a number";
-
-    fn read(value: &Value) -> Option<Self> {
-        value.as_float().or_else(|| value.as_integer().map(|number| number as Self))
-    }
-}
-
 impl Setting for String {
     const EXPECTED: &'static str = "a text in quotes";
 

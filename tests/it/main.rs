@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
+mod bad_input;
 mod cancel_grid;
+mod config;
 mod machine;
 mod outcomes;
 mod python;

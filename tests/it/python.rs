@@ -1,11 +1,13 @@
 //! Both pools on real Python: what the customer's guide tests, and what it promises.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poolshift::clock::Clock;
 use poolshift::config::Config;
+use poolshift::report::ledger::{Audit, CallerLedger, Execution, WorkerLedger};
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::v2_session_pool::V2SessionPool;
@@ -13,7 +15,9 @@ use poolshift::v3_pool::V3Pool;
 use poolshift::worker::link::{Link, Progress};
 use poolshift::worker::wire::Outgoing;
 use poolshift::worker::{Process, Spawner};
-use poolshift::{Answer, Args, Call, Lane, Pool, Shim, ShimOptions, WorkerId, shim};
+use poolshift::{
+    Answer, Args, Call, Lane, Outcome, Pool, PoolStatus, Shim, ShimOptions, WorkerId, shim,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -135,7 +139,7 @@ async fn a_hundred_concurrent_calculations_on_four_workers() {
         let call = call("calculate", &json!({"expression": format!("{n} * {n} + 1")}));
         calls.spawn(async move { (n, pool.call(call).await) });
     }
-    let mut workers = std::collections::BTreeSet::new();
+    let mut workers = BTreeSet::new();
     while let Some(done) = calls.join_next().await {
         let (n, answer) = done.unwrap();
         assert_eq!(result(&answer), json!({"result": n * n + 1}));
@@ -251,7 +255,7 @@ async fn a_crash_is_told_with_the_exit_and_the_last_words() {
     let pool = v3(&config(1)).await;
     let answer = pool.call(call("crash", &json!({}))).await;
     let error = answer.result.unwrap_err();
-    assert_eq!(error.outcome(), poolshift::Outcome::WorkerLost);
+    assert_eq!(error.outcome(), Outcome::WorkerLost);
     assert!(error.to_string().contains("exit status"), "{error}");
     pool.drain(Duration::from_secs(5)).await;
 }
@@ -265,11 +269,57 @@ async fn payloads_up_to_the_frame_limit_pass_and_above_it_are_refused_alone() {
     let large = pool.call(call("echo", &text((1 << 20) - 1000))).await;
     assert_eq!(result(&large)["text"].as_str().map(str::len), Some((1 << 20) - 1000));
     let refused = pool.call(call("echo", &text(1 << 20))).await.result.unwrap_err();
-    assert_eq!(
-        (refused.outcome(), refused.ran()),
-        (poolshift::Outcome::Rejected, poolshift::Ran::No)
-    );
+    assert_eq!((refused.outcome(), refused.ran()), (Outcome::Rejected, poolshift::Ran::No));
     assert!(refused.to_string().contains("max_frame_bytes = 1048576"), "{refused}");
     assert_eq!(pool.status().restarts, 0, "the worker was not harmed");
     pool.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn r18_both_lanes_note_what_they_execute_and_a_doctored_ledger_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, percents) = (config(1), Some(Percents::all(Percent::ZERO)));
+    let options = ShimOptions { percents, ledger: Some(folder.path().to_owned()) };
+    let shim = Shim::start(&config, options).await.unwrap();
+    let mut callers = CallerLedger::default();
+    for (n, lane) in [Lane::V2, Lane::V3].into_iter().cycle().take(20).enumerate() {
+        // Not idempotent: a second execution is one too many.
+        let call = call("reset_state", &json!({})).with_id(&n.to_string()).unwrap();
+        let call = Call { forced: Some(lane), ..call };
+        callers.submit(&n.to_string());
+        let routed = shim.call(call).await;
+        callers.finish(&n.to_string(), routed.answer.outcome());
+    }
+    let pid = |status: PoolStatus| status.workers[0].pid.unwrap();
+    let expected =
+        [("v2", pid(shim.router().legacy().status())), ("v3", pid(shim.router().next().status()))];
+    let read = || WorkerLedger::read(folder.path(), &BTreeSet::new()).unwrap();
+    for (lane, pid) in expected {
+        let own = |execution: &&Execution| execution.worker.starts_with(lane);
+        assert_eq!(read().executions().filter(own).count(), 10);
+        assert!(read().executions().filter(own).all(|execution| execution.pid == pid));
+    }
+    let audit = |callers: &CallerLedger, workers: &WorkerLedger| {
+        Audit::of(callers, workers, |name| config.commands.get(name).idempotent)
+    };
+    assert!(audit(&callers, &read()).is_clean());
+
+    let mut told_twice = callers.clone();
+    told_twice.finish("3", Outcome::Ok);
+    assert_eq!(audit(&told_twice, &read()).duplicated, 1);
+    let mut never_told = callers.clone();
+    never_told.submit("20");
+    assert_eq!(audit(&never_told, &read()).lost, 1);
+
+    let files = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let [a, b] = files().collect::<Vec<_>>().try_into().unwrap();
+    let text = std::fs::read_to_string(&a).unwrap();
+    let with = |file: &Path, text: &str| std::fs::write(file, text).unwrap();
+    with(&a, &format!("{text}{}\n", text.lines().next().unwrap()));
+    assert_eq!(audit(&callers, &read()).duplicated, 1, "executed twice by one worker");
+    with(&a, &format!("{text}{}", std::fs::read_to_string(&b).unwrap()));
+    assert_eq!(audit(&callers, &read()).duplicated, 10, "executed in both lanes");
+    with(&a, "");
+    assert_eq!(audit(&callers, &read()).unexecuted, 10);
+    shim.drain().await;
 }
