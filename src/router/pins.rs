@@ -48,13 +48,16 @@ impl PinShard {
         class: Class,
         policy: &Policy,
     ) -> Decision {
-        self.forget_idle(now);
+        self.forget_expired(now);
         let epoch = policy.epoch;
         if policy.killed {
             return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
         }
-        let known = self.pins.get(session).copied();
+        let known = self.live(now, session);
         let drawn = known.is_none();
+        if drawn {
+            self.make_room();
+        }
         let mut pin = known.unwrap_or_else(|| Pin {
             bucket: draw(&policy.flag, session.as_str()).bucket,
             percents: policy.percents,
@@ -111,15 +114,34 @@ impl PinShard {
         self.pins.iter().filter(move |(_, pin)| in_lane(pin)).map(|(session, _)| session)
     }
 
-    fn forget_idle(&mut self, now: Moment) {
+    /// The session's pin, unless it has expired and was not swept away yet.
+    fn live(&mut self, now: Moment, session: &SessionId) -> Option<Pin> {
+        let pin = *self.pins.get(session)?;
+        if pin.last_used + self.ttl > now {
+            return Some(pin);
+        }
+        self.end(session);
+        None
+    }
+
+    fn forget_expired(&mut self, now: Moment) {
         for _ in 0..SWEEP {
-            let Some((last_used, session)) = self.by_use.first() else { return };
-            let expired = *last_used + self.ttl <= now;
-            if !expired && self.pins.len() < self.max_pins {
-                return;
+            match self.by_use.first() {
+                Some((last_used, session)) if *last_used + self.ttl <= now => {
+                    let session = session.clone();
+                    self.end(&session);
+                }
+                _ => return,
             }
-            self.evicted += u64::from(!expired);
-            let session = session.clone();
+        }
+    }
+
+    /// The longest idle pin goes when there are too many.
+    fn make_room(&mut self) {
+        if self.pins.len() >= self.max_pins
+            && let Some((_, session)) = self.by_use.first().cloned()
+        {
+            self.evicted += 1;
             self.end(&session);
         }
     }

@@ -77,6 +77,7 @@ impl MemoryStore {
     fn try_open(&self, session: &SessionId, now: Moment) -> Result<(), Refusal> {
         let mut shelf = self.lock();
         shelf.sweep(now, self.ttl);
+        shelf.forget_if_expired(session, now, self.ttl);
         if !shelf.sessions.contains_key(session) && shelf.sessions.len() >= self.max_sessions {
             let Some((_, idlest)) = shelf.idle.pop_first() else {
                 return Err(Refusal::SessionsFull { max: self.max_sessions });
@@ -106,6 +107,15 @@ impl Shelf {
             let session = session.clone();
             self.idle.pop_first();
             self.sessions.remove(&session);
+        }
+    }
+
+    /// It may have expired and not been swept away yet.
+    fn forget_if_expired(&mut self, session: &SessionId, now: Moment, ttl: Duration) {
+        let Some(found) = self.sessions.get(session) else { return };
+        if found.in_flight == 0 && found.last_used + ttl <= now {
+            self.idle.remove(&(found.last_used, session.clone()));
+            self.sessions.remove(session);
         }
     }
 

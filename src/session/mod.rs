@@ -149,13 +149,15 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// A row's key is text; numbers are taken by their own text.
 fn key_of(source: &Source, args: &Members<'_>, result: &Members<'_>) -> Option<String> {
-    match resolve(source, args, result, Duration::ZERO)? {
-        Value::String(text) if !text.is_empty() => Some(text),
-        Value::Number(number) => Some(number.to_string()),
+    let key = resolve(source, args, result, Duration::ZERO)?;
+    match serde_json::from_str(key.get()) {
+        Ok(Value::String(text)) if !text.is_empty() => Some(text),
+        Ok(Value::Number(_)) => Some(key.get().to_owned()),
         _ => None,
     }
 }
 
+/// Values are moved as their own text, so that no number changes on the way.
 fn row_of(
     rule: &SaveRule,
     args: &Members<'_>,
@@ -163,9 +165,8 @@ fn row_of(
     unix: Duration,
 ) -> Option<Box<RawValue>> {
     let columns = rule.row.as_ref()?.iter();
-    let row: BTreeMap<&String, Value> = columns
-        .map(|(name, source)| (name, resolve(source, args, result, unix).unwrap_or_default()))
-        .collect();
+    let row: BTreeMap<&String, Option<Box<RawValue>>> =
+        columns.map(|(name, source)| (name, resolve(source, args, result, unix))).collect();
     serde_json::value::to_raw_value(&row).ok()
 }
 
@@ -174,12 +175,12 @@ fn resolve(
     args: &Members<'_>,
     result: &Members<'_>,
     unix: Duration,
-) -> Option<Value> {
-    let parse = |raw: &&RawValue| serde_json::from_str(raw.get()).ok();
+) -> Option<Box<RawValue>> {
+    let member = |members: &Members<'_>, name| members.get(name).map(|raw| (*raw).to_owned());
     match source {
-        Source::Args(name) => args.get(name).and_then(parse),
-        Source::Result(name) => result.get(name).and_then(parse),
-        Source::Now => Some(Value::from(unix.as_secs())),
-        Source::Literal(value) => Some(value.clone()),
+        Source::Args(name) => member(args, name.as_str()),
+        Source::Result(name) => member(result, name.as_str()),
+        Source::Now => serde_json::value::to_raw_value(&unix.as_secs()).ok(),
+        Source::Literal(value) => serde_json::value::to_raw_value(value).ok(),
     }
 }

@@ -69,7 +69,8 @@ impl Affinity {
     /// A call of the session begins: the slot where it runs, or `None` if it is the one to be
     /// told that the session was lost.
     pub fn admit(&mut self, now: Moment, session: &SessionId) -> Option<u32> {
-        self.forget_idle(now);
+        self.forget_expired(now);
+        self.make_room(session);
         let bond = self.bonds.entry(session.clone()).or_insert_with(Bond::new);
         if bond.unfinished == 0 {
             self.idle.remove(&(bond.last_used, session.clone()));
@@ -160,15 +161,24 @@ impl Affinity {
         self.bound[slot as usize].len()
     }
 
-    /// Bonds and loss marks expire with `session_idle`; at most [`MAX_BONDS`] are kept.
-    fn forget_idle(&mut self, now: Moment) {
+    /// Bonds and loss marks expire with `session_idle`.
+    fn forget_expired(&mut self, now: Moment) {
         while let Some((last_used, session)) = self.idle.first() {
-            let expired = *last_used + self.idle_limit <= now;
-            if !expired && self.bonds.len() < MAX_BONDS {
+            if *last_used + self.idle_limit > now {
                 return;
             }
             let session = session.clone();
             self.remove(&session);
+        }
+    }
+
+    /// At most [`MAX_BONDS`] are kept, beside those of unfinished calls.
+    fn make_room(&mut self, session: &SessionId) {
+        if self.bonds.len() >= MAX_BONDS
+            && !self.bonds.contains_key(session)
+            && let Some((_, idlest)) = self.idle.first().cloned()
+        {
+            self.remove(&idlest);
         }
     }
 

@@ -8,6 +8,7 @@ mod config;
 mod machine;
 mod outcomes;
 mod python;
+mod router;
 mod run;
 mod sim_pool;
 mod tool;
