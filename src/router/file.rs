@@ -16,6 +16,8 @@ use crate::router::policy::{Percents, Policy};
 /// [classes]               # but for those named here
 /// critical = 0
 /// ```
+///
+/// `percent` may be left out of a file that says `killed = true`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutFile {
     /// Raised by each change; a file without one counts as new whenever it differs.
@@ -77,6 +79,12 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn file(&mut self, table: &DeTable<'_>) -> Option<RolloutFile> {
         self.only(table, &KEYS);
+        let killed = self.take(table, "killed", "true or false", |value| value.as_bool());
+        let killed = killed.unwrap_or_default();
+        // An editor that writes in place shows an empty file first, which must not roll back.
+        if !table.contains_key("percent") && !killed {
+            self.problems.push("no percent; write V3's share, such as percent = 12.5".to_owned());
+        }
         let percent = self.percent(table, "percent").unwrap_or(Percent::ZERO);
         let classes = table.get("classes").and_then(|classes| classes.get_ref().as_table());
         let mut of = [percent; 3];
@@ -95,9 +103,7 @@ impl Parser<'_> {
                 _ => None,
             }),
             percents: percents?,
-            killed: self
-                .take(table, "killed", "true or false", |value| value.as_bool())
-                .unwrap_or_default(),
+            killed,
             flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
         })
     }
@@ -157,6 +163,15 @@ mod tests {
         let of = |class| file.percents.of(class).buckets();
         assert_eq!([of(Class::Read), of(Class::Write), of(Class::Critical)], [50_000, 12_345, 100]);
         assert_eq!((file.version, file.killed), (Some(3), false));
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_refused_and_the_kill_switch_alone_is_enough() {
+        for text in ["", "# percent = 50\n", "version = 7\n", "killed = false\n"] {
+            let error = RolloutFile::parse(text).unwrap_err();
+            assert!(error.to_string().contains("no percent"), "{text:?}: {error}");
+        }
+        assert!(RolloutFile::parse("killed = true\n").unwrap().killed);
     }
 
     #[test]

@@ -59,8 +59,18 @@ impl SimPool {
         on_cancel: OnCancel,
         spawner: &FakeSpawner,
     ) -> Self {
+        Self::with_sessions(lane, size, on_cancel, spawner, sessions()).await
+    }
+
+    pub(crate) async fn with_sessions(
+        lane: Lane,
+        size: usize,
+        on_cancel: OnCancel,
+        spawner: &FakeSpawner,
+        sessions: Arc<Sessions>,
+    ) -> Self {
         let worker = WorkerConfig::default();
-        let (spawner, sessions, clock) = (spawner.clone(), sessions(), Clock::start());
+        let (spawner, clock) = (spawner.clone(), Clock::start());
         match lane {
             Lane::V2 => {
                 let config = v2_config(size, on_cancel);
