@@ -86,7 +86,7 @@ impl Shim {
         let clock = Clock::start();
         let sessions = sessions(config);
         let spawner = |lane| spawner(config, lane, options.ledger.clone());
-        let legacy = start_legacy(config, spawner(Lane::V2)?, Arc::clone(&sessions), clock); // legacy
+        let legacy = start_legacy(config, spawner(Lane::V2)?, &sessions, clock); // legacy
         let next = V3Pool::start(
             &config.v3,
             &config.worker,
@@ -148,10 +148,10 @@ impl Shim {
 async fn start_legacy(
     config: &Config,
     spawner: ProcessSpawner,
-    sessions: Arc<Sessions>,
+    sessions: &Arc<Sessions>,
     clock: Clock,
 ) -> Result<Legacy, StartError> {
-    Legacy::start(&config.v2, &config.worker, spawner, sessions, clock).await
+    Legacy::start(&config.v2, &config.worker, spawner, Arc::clone(sessions), clock).await
 }
 // legacy end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import signal
 import struct
 import termios
 import time
@@ -86,6 +87,21 @@ def test_a_write_may_end_inside_the_next_request(shared: Worker) -> None:
 def test_a_request_and_a_reply_may_be_larger_than_a_pipe(shared: Worker) -> None:
     text = "x" * 3_000_000
     assert shared.ok("echo", {"text": text}) == {"text": text}
+
+
+def test_a_reply_that_a_signal_interrupts_is_whole(start: Workers) -> None:
+    worker = start()
+    text = "x" * 3_000_000
+    worker.send("echo", {"text": text})
+    until(lambda: drained(worker), "the request to be read")
+
+    def interrupted() -> bool:
+        worker.process.send_signal(signal.SIGUSR1)
+        return "in send" in worker.told()
+
+    until(interrupted, "a signal while the reply waits for its reader")
+    assert worker.read()["result"] == {"text": text}
+    assert serves(worker)
 
 
 def test_replies_carry_raw_utf8(shared: Worker) -> None:

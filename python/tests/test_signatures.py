@@ -143,6 +143,7 @@ def test_a_signature_may_be_text(shared: Worker) -> None:
         {"inputs": [{"name": "a"}], "outputs": [{}]},
         {"inputs": ["a"], "outputs": [{"name": "a"}]},
         {"inputs": [{"name": 7}], "outputs": [{"name": "a"}]},
+        {"inputs": [{"name": "b"}, {"name": 7}], "outputs": [{"name": "a"}]},
         {"inputs": [{"name": None}], "outputs": [{"name": "a"}]},
         {"inputs": [None], "outputs": [{"name": "a"}]},
         {"inputs": 7, "outputs": [{"name": "a"}]},

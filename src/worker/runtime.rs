@@ -13,7 +13,11 @@ pub static FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/runtim
 
 /// The runtime could not be unpacked anywhere.
 #[derive(Debug, Error)]
-#[error("cannot unpack the Python runtime: {}; point XDG_CACHE_HOME at a folder of yours that can be written", tried.join("; "))]
+#[error(
+    "cannot unpack the Python runtime: {}; point XDG_CACHE_HOME at a folder of yours that can \
+     be written",
+    tried.join("; ")
+)]
 pub struct UnpackError {
     tried: Vec<String>,
 }

@@ -82,16 +82,8 @@ fn a_script_that_is_no_worker_is_told_apart_within_the_startup_timeout() {
 
 #[test]
 fn v3_wants_status_ok_and_v2_takes_any_object() {
-    let reply = "import json, struct, sys\n\
-                 def read(n): return sys.stdin.buffer.read(n)\n\
-                 while head := read(4):\n    \
-                     request = json.loads(read(struct.unpack('>I', head)[0]))\n    \
-                     body = {'id': request['id'], 'success': True, 'result': {'status': 'warm'}}\n    \
-                     text = json.dumps(body).encode()\n    \
-                     sys.stdout.buffer.write(struct.pack('>I', len(text)) + text)\n    \
-                     sys.stdout.flush()\n";
     let tool = Tool::new().with_env("POOLSHIFT__WORKER__SCRIPT", "warm.py");
-    tool.write("warm.py", reply);
+    tool.write("warm.py", include_str!("../fixtures/warm.py"));
     let [v2, v3] = call(&tool);
     assert_eq!((v2.code, v2.stdout.trim()), (Some(0), r#"{"status": "warm"}"#), "{}", v2.stderr);
     told(&v3, 1, &["its start ping said status \"warm\", not \"ok\""]);

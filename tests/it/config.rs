@@ -148,7 +148,7 @@ fn the_environment_beats_the_file() {
         ("POOLSHIFT__WORKER__PYTHON_ARGS", "[\"-X\", \"dev\"]"),
         ("POOLSHIFT__V3__TIMEOUT", "7s"),
         ("POOLSHIFT__COMMANDS__ECHO__CLASS", "critical"),
-        ("HOME", "/root"),
+        ("HOME", "/"),
     ];
     let config = parse("[v3]\nsize = 8\n", &env).unwrap();
     assert_eq!((config.v3.size, config.v3.timeout), (3, Duration::from_secs(7)));

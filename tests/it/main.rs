@@ -14,5 +14,6 @@ mod router;
 mod run;
 mod sessions;
 mod sim_pool;
+mod tidy;
 mod tool;
 mod wire;

@@ -7,28 +7,41 @@ use serde_json::{Value, json};
 
 use crate::tool::{Tool, ledgers};
 
-const SIGNATURE: &str = r#"{"inputs":[{"name":"question"}],"outputs":[{"name":"answer"}]}"#;
+fn create(id: &str, program: &str) -> Value {
+    let signature = json!({"inputs": [{"name": "question"}], "outputs": [{"name": "answer"}]});
+    json!({"id": id, "command": "create_program", "args": {"id": program, "signature": signature}})
+}
+
+fn execute(id: &str, program: &str, question: &str) -> Value {
+    let args = json!({"program_id": program, "inputs": {"question": question}});
+    json!({"id": id, "command": "execute_program", "args": args})
+}
+
+fn in_session(mut line: Value, session: &str) -> String {
+    line["session"] = json!(session);
+    line.to_string()
+}
 
 /// One input line in ten is of a kind; what its output must hold is a function of its number.
 fn line(n: usize) -> String {
-    let session = format!("session-{}", n / 10 % 200);
+    let (id, session) = (n.to_string(), format!("session-{}", n / 10 % 200));
     match n % 10 {
-        0 => format!(
-            r#"{{"id":"{n}","session":"{session}","command":"create_program","args":{{"id":"p{n}","signature":{SIGNATURE}}}}}"#
-        ),
+        0 => in_session(create(&id, &format!("p{n}")), &session),
         1 | 2 => {
-            let program = n - n % 10;
-            format!(
-                r#"{{"id":"{n}","session":"{session}","command":"execute_program","args":{{"program_id":"p{program}","inputs":{{"question":"q{n}"}}}}}}"#
-            )
+            let program = format!("p{}", n - n % 10);
+            in_session(execute(&id, &program, &format!("q{n}")), &session)
         }
-        3 => format!(r#"{{"id":"{n}","command":"fail","args":{{"message":"told to {n}"}}}}"#),
-        4 => format!(
-            r#"{{"id":"{n}","session":"{session}","command":"execute_program","args":{{"program_id":"none"}}}}"#
-        ),
+        3 => {
+            let args = json!({"message": format!("told to {n}")});
+            json!({"id": id, "command": "fail", "args": args}).to_string()
+        }
+        4 => in_session(execute(&id, "none", ""), &session),
         5 if n % 1000 == 5 => "{\"command\": nonsense".to_owned(),
         5 if n % 1000 == 15 => r#"{"command":"echo","args":[1]}"#.to_owned(),
-        _ => format!(r#"{{"id":"{n}","command":"calculate","args":{{"expression":"{n} * 2"}}}}"#),
+        _ => {
+            let args = json!({"expression": format!("{n} * 2")});
+            json!({"id": id, "command": "calculate", "args": args}).to_string()
+        }
     }
 }
 
@@ -153,22 +166,14 @@ fn lines_of_one_session_run_one_after_another_in_the_order_of_the_file() {
 #[test]
 fn anonymous_programs_are_executed_by_a_second_file() {
     let tool = Tool::new();
-    let mut create = String::new();
-    let mut execute = String::new();
+    let (mut made, mut executed) = (String::new(), String::new());
     for n in 0..50 {
-        writeln!(
-            create,
-            r#"{{"id":"c{n}","command":"create_program","args":{{"id":"p{n}","signature":{SIGNATURE}}}}}"#
-        )
-        .unwrap();
-        writeln!(
-            execute,
-            r#"{{"id":"e{n}","command":"execute_program","args":{{"program_id":"p{n}","inputs":{{"question":"q{n}"}}}}}}"#
-        )
-        .unwrap();
+        let program = format!("p{n}");
+        writeln!(made, "{}", create(&format!("c{n}"), &program)).unwrap();
+        writeln!(executed, "{}", execute(&format!("e{n}"), &program, &format!("q{n}"))).unwrap();
     }
-    tool.write("create.jsonl", &create);
-    tool.write("execute.jsonl", &execute);
+    tool.write("create.jsonl", &made);
+    tool.write("execute.jsonl", &executed);
     let lines = tool.run(&["run", "create.jsonl", "execute.jsonl", "--percent", "50"]).json_lines();
     assert_eq!(lines.len(), 100);
     for (n, got) in lines[50..].iter().enumerate() {

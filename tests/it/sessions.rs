@@ -84,7 +84,7 @@ impl SessionStore for Journal {
         }
         // Not at once: a save that has not been applied must hold the reply back.
         Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await; // paused clock
             self.store.save(session, table, key, row).await
         })
     }

@@ -136,10 +136,8 @@ async fn nan_in_a_reply_is_raised_and_the_worker_stays() {
         let body =
             format!(r#"{{"id":1,"success":true,"result":{{"NaN \" NaN":"NaN","x":{token}}}}}"#);
         let raised = read(&[&frame(&body)]).await.unwrap().result.unwrap_err();
-        assert!(
-            matches!(&raised, CallError::Raised { error_type: Some(kind), .. } if kind == "NotJson"),
-            "{raised:?}"
-        );
+        let CallError::Raised { error_type, .. } = raised else { panic!("{raised:?}") };
+        assert_eq!(error_type.as_deref(), Some("NotJson"));
     }
 }
 

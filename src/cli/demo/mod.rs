@@ -38,7 +38,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
     /// Calls in all; at least 800 for each of the five steps are made
-    #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 6000, value_parser = calls)]
     calls: u32,
     /// Calls per second, open loop
     #[arg(long, default_value_t = 800.0, value_parser = rate)]
@@ -46,6 +46,13 @@ pub(crate) struct DemoArgs {
     /// Draws the calls
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+fn calls(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(calls) if (1..=10_000_000).contains(&calls) => Ok(calls),
+        _ => Err("must be 1 to 10000000 calls".to_owned()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -2,6 +2,7 @@
 //! same order.
 
 mod model;
+mod rules;
 mod step;
 
 use std::marker::PhantomData;
