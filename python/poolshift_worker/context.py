@@ -39,15 +39,17 @@ class Context:
 
     def recycle(self, reason: str) -> None:
         """Asks the host to replace this process once the reply has been sent."""
-        self.recycle_reason = reason
+        self.recycle_reason = str(reason)
 
 
 class WorkerFacts:
     """What stays the same for all calls of one process."""
 
-    __slots__ = ("mode", "started", "worker_id")
+    __slots__ = ("commands", "errors", "mode", "started", "worker_id")
 
     def __init__(self, worker_id: Optional[str], mode: str):
         self.worker_id = worker_id
         self.mode = mode
         self.started = time.time()
+        self.commands = 0
+        self.errors = 0

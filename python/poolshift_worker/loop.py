@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -56,13 +57,16 @@ class Worker:
                     send(reply)
         except BrokenPipeError:
             complain("the host closed the pipe")
-        _leave(0)
+        _leave()
 
     def _answer(self, body: bytes) -> Optional[bytes]:
         request = parse(body)
         request_id = request.get("id")
         if request_id is None:
             complain(f"request without an id, command {request.get('command')!r}: no reply")
+            return None
+        if type(request_id) is not int and not replies.carries(request_id):
+            complain("request with an id that JSON cannot carry: no reply")
             return None
         context: Optional[Context] = None
         try:
@@ -73,6 +77,7 @@ class Worker:
             if not isinstance(args, dict):
                 raise BadRequestError(f"args must be an object, not {type(args).__name__}")
             context = Context(request, args, self._facts)
+            self._facts.commands += 1
             handler = self._app.commands.get(name)
             if handler is None:
                 raise BadRequestError(f"Unknown command: {name}")
@@ -80,8 +85,11 @@ class Worker:
                 self._ledger.note(context.call_id, name, context.shadow)
             result = handler(args, context)
             return replies.success(request_id, result, context.recycle_reason)
-        except Exception as error:
-            reason = None if context is None else context.recycle_reason
+        except BaseException as error:  # sys.exit in a handler must not leave the host waiting
+            reason = None
+            if context is not None:
+                self._facts.errors += 1
+                reason = context.recycle_reason
             return replies.failure(request_id, error, reason)
 
     def _ping(self, _args: Dict[str, Any], _context: Context) -> Dict[str, Any]:
@@ -124,19 +132,21 @@ def parse(body: bytes) -> Dict[str, Any]:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
         complain(f"request is not JSON ({error}): {body[:64]!r}")
-        _leave(1)
+        _leave()
     if not isinstance(request, dict):
         complain(f"request is not an object: {body[:64]!r}")
-        _leave(1)
+        _leave()
     return request
 
 
 def complain(text: str) -> None:
     """One line for the host's log."""
-    print(f"poolshift_worker: {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads stderr any more
+        print(f"poolshift_worker: {text}", file=sys.stderr, flush=True)
 
 
-def _leave(code: int) -> NoReturn:
+def _leave() -> NoReturn:
     # Not sys.exit: an app's threads or exit handlers must not keep the process.
-    sys.stderr.flush()
-    os._exit(code)
+    with contextlib.suppress(OSError):  # nobody reads stderr any more
+        sys.stderr.flush()
+    os._exit(0)

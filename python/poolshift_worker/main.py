@@ -16,15 +16,17 @@ from .ledger import Ledger
 from .loop import Worker
 
 
-def main(frames: int) -> None:
-    """Serves requests until stdin closes. ``frames`` is the descriptor for replies."""
+def main(requests: int, replies: int) -> None:
+    """Serves requests until their pipe closes. Takes the descriptors of both pipes."""
+    # Else printed text waits in a buffer, which the worker's end would lose.
+    sys.stdout = sys.stderr
     options = parse(sys.argv[1:])
     signals.install(pool=options.mode == "pool-worker")
     began = time.monotonic()
     app = load(options.app)
     worker = Worker(
         app=app,
-        pipe=Pipe(read=0, write=frames),
+        pipe=Pipe(read=requests, write=replies),
         worker_id=options.worker_id,
         mode=options.mode,
         ledger=Ledger.open(options.ledger, options.worker_id),

@@ -19,6 +19,15 @@ class NotJsonError(ValueError):
     """A result that JSON cannot carry."""
 
 
+def carries(value: Any) -> bool:
+    """Whether JSON can carry a value."""
+    try:
+        _encode(value).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def success(request_id: Any, result: Any, recycle: Optional[str]) -> bytes:
     """The reply to a call that went well; raises NotJsonError naming what cannot be carried."""
     envelope: Dict[str, Any] = {
@@ -40,8 +49,8 @@ def failure(request_id: Any, error: BaseException, recycle: Optional[str] = None
     envelope: Dict[str, Any] = {
         "id": request_id,
         "success": False,
-        "error": _printable(str(error)),
-        "error_type": type(error).__name__,
+        "error": _text(error),
+        "error_type": _printable(type(error).__name__),
         "traceback": [_printable(line) for line in _capped("".join(lines).splitlines())],
         "timestamp": time.time(),
     }
@@ -52,7 +61,14 @@ def failure(request_id: Any, error: BaseException, recycle: Optional[str] = None
 def _add_recycle(envelope: Dict[str, Any], recycle: Optional[str]) -> None:
     if recycle is not None:
         envelope["recycle"] = True
-        envelope["recycle_reason"] = recycle
+        envelope["recycle_reason"] = _printable(recycle)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _printable(str(error))
+    except Exception as worse:
+        return f"an error whose text cannot be had: {type(worse).__name__}"
 
 
 def _printable(text: str) -> str:
@@ -73,9 +89,12 @@ def _explain(result: Any, error: BaseException) -> str:
 
 
 def _faults(path: str, value: Any, depth: int) -> Iterator[Tuple[str, str]]:
-    if value is None or isinstance(value, (bool, int)):
+    if value is None:
         return
-    if depth == 0:
+    if isinstance(value, int):
+        if not carries(value):
+            yield path, "an integer of too many digits"
+    elif depth == 0:
         yield path, "nested too deeply"
     elif isinstance(value, float):
         if not math.isfinite(value):

@@ -16,9 +16,9 @@ def install(pool: bool) -> None:
     # In C, and not in the interpreter's loop: it must work in a loop that never returns to it.
     if hasattr(faulthandler, "register"):
         faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
-    if pool:
-        signal.signal(signal.SIGTERM, _leave)
-        signal.signal(signal.SIGINT, _leave)
+    handler = _leave if pool else _note
+    signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGINT, handler)
     if sys.platform == "linux" and os.environ.get("POOLSHIFT_PDEATHSIG") != "0":
         _die_with_the_parent()
 
@@ -26,6 +26,12 @@ def install(pool: bool) -> None:
 def _leave(_signal: int, _frame: Optional[object]) -> None:
     # At once, also in mid-command, as the legacy pool worker does.
     os._exit(0)
+
+
+def _note(number: int, _frame: Optional[object]) -> None:
+    # As the legacy worker: standalone, only the end of stdin or SIGKILL ends it.
+    name = signal.Signals(number).name
+    os.write(2, f"poolshift_worker: {name}: waiting for the end of stdin\n".encode("ascii"))
 
 
 def _die_with_the_parent() -> None:

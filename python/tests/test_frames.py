@@ -218,14 +218,14 @@ def test_bytes_that_are_no_request_end_the_worker(
     worker = start("--mode", mode)
     worker.write(frame(body) + REQUEST)
     assert worker.rest() == b""
-    assert worker.exit_code() == 1
+    assert worker.exit_code() == 0
     assert f"poolshift_worker: {complaint}" in worker.told()
 
 
 def test_only_the_first_bytes_of_a_bad_request_are_quoted(start: Workers) -> None:
     worker = start()
     worker.write(frame(b"secret-" + b"x" * 100))
-    assert worker.exit_code() == 1
+    assert worker.exit_code() == 0
     assert repr(b"secret-" + b"x" * 57) in worker.told()
     assert "x" * 58 not in worker.told()
 
@@ -275,6 +275,23 @@ def test_a_subprocess_of_an_app_does_not_hold_the_frames(start: Workers) -> None
     worker.ok("leave_behind")
     worker.process.kill()
     assert worker.rest() == b""
+
+
+def test_a_subprocess_of_an_app_cannot_read_the_next_request(start: Workers) -> None:
+    worker = start(
+        app="""
+        import subprocess
+        from poolshift_worker import command
+
+        @command("read")
+        def read(args, ctx):
+            return {"read": subprocess.run(["cat"], stdout=subprocess.PIPE).stdout.decode()}
+        """
+    )
+    worker.write(encoded({"id": 1, "command": "read"}) + encoded({"id": 2, "command": "read"}))
+    for request_id in (1, 2):
+        reply = worker.read()
+        assert (reply["id"], reply["result"]) == (request_id, {"read": ""})
 
 
 def test_the_reply_is_one_json_document(shared: Worker) -> None:

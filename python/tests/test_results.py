@@ -168,6 +168,14 @@ def test_an_error_whose_text_fails_is_an_error_reply(start: Workers) -> None:
     assert worker.ok("value", {"of": "1"}) == 1
 
 
+@pytest.mark.parametrize("error", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
+def test_what_is_no_exception_is_an_error_reply_too(start: Workers, error: str) -> None:
+    worker = start(app=APP)
+    reply = worker.call("raise", {"error": f"{error}('why')"})
+    assert (reply["success"], reply["error"], reply["error_type"]) == (False, "why", error)
+    assert worker.ok("value", {"of": "1"}) == 1
+
+
 def test_a_lone_surrogate_in_an_error_is_replaced(worker: Worker) -> None:
     assert worker.error("raise", {"error": "ValueError('x\\ud800')"}) == "x?"
 

@@ -43,17 +43,17 @@ def cleanup(_args: Args, _context: Context) -> Any:
 
 
 @command("reset_state")
-def reset_state(_args: Args, _context: Context) -> Any:
+def reset_state(_args: Args, context: Context) -> Any:
     """Forgets programs and counters; the model stays."""
-    STATE.commands += 1
+    worker = context.worker
     result = {
         "status": "reset",
         "programs_cleared": len(STATE.programs),
-        "commands_reset": STATE.commands,
-        "errors_reset": STATE.errors,
+        "commands_reset": worker.commands,
+        "errors_reset": worker.errors,
     }
     STATE.programs.clear()
-    STATE.commands = STATE.errors = 0
+    worker.commands = worker.errors = 0
     return result
 
 

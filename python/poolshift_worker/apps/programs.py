@@ -14,6 +14,9 @@ from .signature import FALLBACK_INPUT, FALLBACK_OUTPUT, Signature, normalise
 
 Program = Dict[str, Any]
 
+# As many as the host keeps of a session; the oldest goes first.
+MAX_PROGRAMS = 10_000
+
 
 class State:
     """What one worker holds. In a pool, named sessions are the host's to keep."""
@@ -21,25 +24,10 @@ class State:
     def __init__(self) -> None:
         self.programs: Dict[str, Program] = {}
         self.started = time.time()
-        self.commands = 0
-        self.errors = 0
         self.lm: Optional[Dict[str, Any]] = None
 
 
 STATE = State()
-
-
-def _counted(handler: Any) -> Any:
-    def run(args: Args, context: Context) -> Any:
-        STATE.commands += 1
-        try:
-            return handler(args, context)
-        except Exception:
-            STATE.errors += 1
-            raise
-
-    run.__doc__ = handler.__doc__
-    return run
 
 
 def _program_id(args: Args, key: str) -> str:
@@ -59,13 +47,22 @@ def _kept_here(args: Args, context: Context) -> bool:
     return bool(session == ANONYMOUS)
 
 
+def _refuse_twice(program_id: str, context: Context) -> None:
+    if context.mode == "standalone" and program_id in STATE.programs:
+        raise ValueError(f"Program with ID '{program_id}' already exists")
+
+
 def _keep(program: Program, args: Args, context: Context) -> None:
     if not _kept_here(args, context):
         return
-    program_id = program["program_id"]
-    if context.mode == "standalone" and program_id in STATE.programs:
-        raise ValueError(f"Program with ID '{program_id}' already exists")
-    STATE.programs[program_id] = program
+    _refuse_twice(program["program_id"], context)
+    _put(program)
+
+
+def _put(program: Program) -> None:
+    STATE.programs[program["program_id"]] = program
+    if len(STATE.programs) > MAX_PROGRAMS:
+        del STATE.programs[next(iter(STATE.programs))]
 
 
 def _find(args: Args) -> Program:
@@ -94,7 +91,6 @@ def _record(program_id: str, signature: Any, **more: Any) -> Program:
 
 
 @command("create_program")
-@_counted
 def create_program(args: Args, context: Context) -> Any:
     """Builds a program from a signature."""
     program_id = _program_id(args, "id")
@@ -122,13 +118,13 @@ def create_program(args: Args, context: Context) -> Any:
 
 
 @command("create_gemini_program")
-@_counted
-def create_gemini_program(args: Args, _context: Context) -> Any:
+def create_gemini_program(args: Args, context: Context) -> Any:
     """Builds a program for one model."""
     program_id = _program_id(args, "id")
+    _refuse_twice(program_id, context)
     model = args.get("model", "gemini-1.5-flash")
     signature = normalise(args.get("signature", {}))
-    STATE.programs[program_id] = _record(program_id, signature, type="gemini", model_name=model)
+    _put(_record(program_id, signature, type="gemini", model_name=model))
     return {
         "program_id": program_id,
         "status": "created",
@@ -138,9 +134,16 @@ def create_gemini_program(args: Args, _context: Context) -> Any:
     }
 
 
+def _run(program: Program, inputs: Any, failure: str) -> Dict[str, Any]:
+    try:
+        return _outputs(program, inputs)
+    except Exception as error:
+        raise RuntimeError(f"{failure}: {error}") from error
+
+
 def _outputs(program: Program, inputs: Any) -> Dict[str, Any]:
     if not isinstance(inputs, dict):
-        raise ValueError("Program execution failed: inputs must be an object")
+        raise TypeError("inputs must be an object")
     definition = program.get("signature_def") or program.get("signature") or {}
     if program.get("fallback_used", False) or not definition.get("outputs"):
         question = inputs.get(FALLBACK_INPUT, next(iter(inputs.values()), ""))
@@ -157,11 +160,10 @@ def _executed(program: Program) -> float:
 
 
 @command("execute_program")
-@_counted
 def execute_program(args: Args, _context: Context) -> Any:
     """Runs a program on inputs."""
     program = _find(args)
-    outputs = _outputs(program, args.get("inputs", {}))
+    outputs = _run(program, args.get("inputs", {}), "Program execution failed")
     return {
         "program_id": args["program_id"],
         "outputs": outputs,
@@ -170,13 +172,12 @@ def execute_program(args: Args, _context: Context) -> Any:
 
 
 @command("execute_gemini_program")
-@_counted
 def execute_gemini_program(args: Args, _context: Context) -> Any:
     """Runs a program made for one model."""
     program = _find(args)
     if program.get("type") != "gemini":
         raise ValueError(f"Program {args['program_id']} is not a Gemini program")
-    outputs = _outputs(program, args.get("inputs", {}))
+    outputs = _run(program, args.get("inputs", {}), "Gemini program execution failed")
     return {
         "program_id": args["program_id"],
         "outputs": outputs,
@@ -186,7 +187,6 @@ def execute_gemini_program(args: Args, _context: Context) -> Any:
 
 
 @command("list_programs")
-@_counted
 def list_programs(_args: Args, context: Context) -> Any:
     """The programs kept here; a pool worker keeps none that would matter."""
     kept = STATE.programs.items() if context.mode == "standalone" else ()
@@ -199,7 +199,6 @@ def list_programs(_args: Args, context: Context) -> Any:
 
 
 @command("delete_program")
-@_counted
 def delete_program(args: Args, context: Context) -> Any:
     """Forgets a program; the host forgets its own record of it."""
     program_id = _program_id(args, "program_id")
@@ -210,7 +209,6 @@ def delete_program(args: Args, context: Context) -> Any:
 
 
 @command("get_program_info")
-@_counted
 def get_program_info(args: Args, _context: Context) -> Any:
     """What is known of a program."""
     program = _find(args)
@@ -220,13 +218,12 @@ def get_program_info(args: Args, _context: Context) -> Any:
 
 
 @command("get_stats")
-@_counted
-def get_stats(_args: Args, _context: Context) -> Any:
+def get_stats(_args: Args, context: Context) -> Any:
     """Counters of this process."""
     return {
         "programs_count": len(STATE.programs),
-        "command_count": STATE.commands,
-        "error_count": STATE.errors,
+        "command_count": context.worker.commands,
+        "error_count": context.worker.errors,
         "uptime": time.time() - STATE.started,
         "memory_usage": {"rss": 0, "vms": 0, "percent": 0, "error": "psutil not available"},
         "dspy_available": available("dspy"),
