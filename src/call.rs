@@ -192,20 +192,30 @@ impl Args {
         self.0.get()
     }
 
-    /// Writes the object with `extra` members added; a worker reads the last of two equal keys,
-    /// so an added member wins over one of the caller's.
-    pub fn write_with(&self, extra: &[(&str, &str)], out: &mut Vec<u8>) {
+    /// Writes the object with members added: `session_id`, and `extra` ones whose values are
+    /// JSON. A worker reads the last of two equal keys, so they win over the caller's own.
+    pub fn write_with(
+        &self,
+        session_id: Option<&str>,
+        extra: Option<(&str, &str)>,
+        out: &mut Vec<u8>,
+    ) {
         let body = self.as_json();
         let open = body.strip_suffix('}').expect("from_raw admits objects only").trim_end();
         out.extend_from_slice(open.as_bytes());
-        let mut separator = if open == "{" { "" } else { "," };
-        for (key, json) in extra {
-            out.extend_from_slice(separator.as_bytes());
-            out.push(b'"');
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(b"\":");
+        let mut separator: &[u8] = if open == "{" { b"" } else { b"," };
+        let infallible = "writing to memory does not fail";
+        if let Some(session_id) = session_id {
+            out.extend_from_slice(separator);
+            out.extend_from_slice(b"\"session_id\":");
+            serde_json::to_writer(&mut *out, session_id).expect(infallible);
+            separator = b",";
+        }
+        if let Some((key, json)) = extra {
+            out.extend_from_slice(separator);
+            serde_json::to_writer(&mut *out, key).expect(infallible);
+            out.push(b':');
             out.extend_from_slice(json.as_bytes());
-            separator = ",";
         }
         out.push(b'}');
     }
@@ -337,17 +347,19 @@ impl Timing {
 mod tests {
     use super::*;
 
-    fn spliced(args: &str, extra: &[(&str, &str)]) -> String {
+    fn spliced(args: &str, session_id: Option<&str>, extra: Option<(&str, &str)>) -> String {
         let mut out = Vec::new();
-        Args::parse(args).unwrap().write_with(extra, &mut out);
+        Args::parse(args).unwrap().write_with(session_id, extra, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn members_are_added_at_the_end_so_that_they_win() {
-        assert_eq!(spliced("{}", &[]), "{}");
-        assert_eq!(spliced(" { } ", &[("a", "1")]), r#"{"a":1}"#);
-        assert_eq!(spliced(r#"{"a":0}"#, &[("a", "1"), ("b", "[]")]), r#"{"a":0,"a":1,"b":[]}"#);
+        assert_eq!(spliced("{}", None, None), "{}");
+        assert_eq!(spliced(" { } ", None, Some(("a", "1"))), r#"{"a":1}"#);
+        assert_eq!(spliced("{}", Some("\""), None), r#"{"session_id":"\""}"#);
+        let both = spliced(r#"{"a":0}"#, Some("s"), Some(("a", "[]")));
+        assert_eq!(both, r#"{"a":0,"session_id":"s","a":[]}"#);
     }
 
     #[test]

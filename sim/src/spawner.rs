@@ -89,6 +89,10 @@ impl Spawner for FakeSpawner {
     fn command_line(&self) -> String {
         "fake-python".to_owned()
     }
+
+    fn keeps_ledger(&self) -> bool {
+        true
+    }
 }
 
 async fn live(mut fake: FakeWorker, process: FakeProcess) {

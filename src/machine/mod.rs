@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod crew;
 pub mod discipline;
 pub mod engine;
+pub mod idle;
 pub mod slot;
 pub mod timers;
 pub mod waitlist;

@@ -1,10 +1,10 @@
 //! Live sessions keep their lane while the percentages move (R12-R14).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::call::{Class, Lane, SessionId};
 use crate::clock::Moment;
+use crate::machine::idle::IdleMap;
 use crate::router::bucket::draw;
 use crate::router::policy::{Decision, Percents, Policy, Reason};
 
@@ -15,8 +15,7 @@ const SWEEP: usize = 4;
 /// decision, so two first calls of a session cannot part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinShard {
-    pins: BTreeMap<SessionId, Pin>,
-    by_use: BTreeSet<(Moment, SessionId)>,
+    pins: IdleMap<SessionId, Pin>,
     ttl: Duration,
     max_pins: usize,
     evicted: u64,
@@ -27,7 +26,6 @@ pub struct PinShard {
 struct Pin {
     bucket: u32,
     percents: Percents,
-    last_used: Moment,
 }
 
 impl PinShard {
@@ -35,8 +33,7 @@ impl PinShard {
     /// are more than `max_pins`.
     #[must_use]
     pub fn new(ttl: Duration, max_pins: usize) -> Self {
-        let (pins, by_use) = (BTreeMap::new(), BTreeSet::new());
-        Self { pins, by_use, ttl, max_pins: max_pins.max(1), evicted: 0 }
+        Self { pins: IdleMap::new(), ttl, max_pins: max_pins.max(1), evicted: 0 }
     }
 
     /// The lane of a session's call. Its first call draws the session's bucket and pins it;
@@ -53,22 +50,15 @@ impl PinShard {
         if policy.killed {
             return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
         }
-        let known = self.live(now, session);
-        let drawn = known.is_none();
+        let drawn = !self.is_live(now, session);
         if drawn {
             self.make_room();
+            let bucket = draw(&policy.flag, session.as_str()).bucket;
+            self.pins.insert(session.clone(), now, Pin { bucket, percents: policy.percents });
         }
-        let mut pin = known.unwrap_or_else(|| Pin {
-            bucket: draw(&policy.flag, session.as_str()).bucket,
-            percents: policy.percents,
-            last_used: now,
-        });
-        self.by_use.remove(&(pin.last_used, session.clone()));
+        let pin = self.pins.touch(session, now).expect("it is live, or was inserted above");
         // A rollback that has not reached this shard yet counts all the same.
         pin.percents = pin.percents.lower(policy.percents);
-        pin.last_used = now;
-        self.pins.insert(session.clone(), pin);
-        self.by_use.insert((now, session.clone()));
         let lane = policy.lane(&pin.percents, class, pin.bucket);
         let reason = if drawn { Reason::Percent } else { Reason::Pinned };
         Decision { lane, reason, epoch, drawn }
@@ -88,9 +78,7 @@ impl PinShard {
 
     /// The session is over.
     pub fn end(&mut self, session: &SessionId) {
-        if let Some(pin) = self.pins.remove(session) {
-            self.by_use.remove(&(pin.last_used, session.clone()));
-        }
+        self.pins.remove(session);
     }
 
     /// How many live sessions have at least their reads in this lane.
@@ -114,35 +102,26 @@ impl PinShard {
         self.pins.iter().filter(move |(_, pin)| in_lane(pin)).map(|(session, _)| session)
     }
 
-    /// The session's pin, unless it has expired and was not swept away yet.
-    fn live(&mut self, now: Moment, session: &SessionId) -> Option<Pin> {
-        let pin = *self.pins.get(session)?;
-        if pin.last_used + self.ttl > now {
-            return Some(pin);
+    /// Whether the session has a pin; one that has expired and was not swept away yet goes now.
+    fn is_live(&mut self, now: Moment, session: &SessionId) -> bool {
+        let Some((last_used, _)) = self.pins.get(session) else { return false };
+        let live = last_used + self.ttl > now;
+        if !live {
+            self.end(session);
         }
-        self.end(session);
-        None
+        live
     }
 
     fn forget_expired(&mut self, now: Moment) {
-        for _ in 0..SWEEP {
-            match self.by_use.first() {
-                Some((last_used, session)) if *last_used + self.ttl <= now => {
-                    let session = session.clone();
-                    self.end(&session);
-                }
-                _ => return,
-            }
-        }
+        let expired = |used| used + self.ttl <= now;
+        let swept = std::iter::from_fn(|| self.pins.forget_idle(expired));
+        swept.take(SWEEP).for_each(drop);
     }
 
     /// The longest idle pin goes when there are too many.
     fn make_room(&mut self) {
-        if self.pins.len() >= self.max_pins
-            && let Some((_, session)) = self.by_use.first().cloned()
-        {
+        if self.pins.len() >= self.max_pins && self.pins.forget_idle(|_| true).is_some() {
             self.evicted += 1;
-            self.end(&session);
         }
     }
 }
@@ -219,7 +198,7 @@ mod tests {
             let session = SessionId::new(name).unwrap();
             shard.decide(second(at as u64), &session, Class::Read, &policy("50"));
         }
-        let names: Vec<&str> = shard.pins.keys().map(SessionId::as_str).collect();
+        let names: Vec<&str> = shard.pins.iter().map(|(session, _)| session.as_str()).collect();
         assert_eq!((names, shard.evicted()), (vec!["b", "c"], 1));
     }
 

@@ -1,6 +1,6 @@
 //! Sessions in the host's memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::call::SessionId;
 use crate::clock::Moment;
 use crate::error::Refusal;
+use crate::machine::idle::IdleMap;
 use crate::session::store::{SessionStore, Stored};
 
 /// Rows that one session may hold. A caller that makes a row for each call would else grow its
@@ -29,9 +30,8 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    sessions: BTreeMap<SessionId, Session>,
-    /// Sessions without a call in flight, by when their last call began.
-    idle: BTreeSet<(Moment, SessionId)>,
+    /// By when their last call began; one with a call in flight is in use for ever.
+    sessions: IdleMap<SessionId, Session>,
     anonymous: Rows,
 }
 
@@ -39,7 +39,7 @@ struct Shelf {
 struct Session {
     rows: Rows,
     in_flight: usize,
-    last_used: Moment,
+    last_began: Moment,
     /// Ended while calls were in flight: forgotten with the last of them.
     ended: bool,
 }
@@ -76,47 +76,35 @@ impl MemoryStore {
 
     fn try_open(&self, session: &SessionId, now: Moment) -> Result<(), Refusal> {
         let mut shelf = self.lock();
-        shelf.sweep(now, self.ttl);
-        shelf.forget_if_expired(session, now, self.ttl);
-        if !shelf.sessions.contains_key(session) && shelf.sessions.len() >= self.max_sessions {
-            let Some((_, idlest)) = shelf.idle.pop_first() else {
-                return Err(Refusal::SessionsFull { max: self.max_sessions });
-            };
-            tracing::info!(session = %idlest, "evicted the longest idle session");
-            shelf.sessions.remove(&idlest);
+        let expired = |used: Moment| used + self.ttl <= now;
+        let swept = std::iter::from_fn(|| shelf.sessions.forget_idle(expired));
+        swept.take(SWEEP).for_each(drop);
+        // It may have expired and not been swept away yet.
+        if shelf.sessions.get(session).is_some_and(|(used, _)| expired(used)) {
+            shelf.sessions.remove(session);
         }
-        let entry = shelf.sessions.entry(session.clone()).or_default();
-        let idle_since = (entry.in_flight == 0).then_some(entry.last_used);
+        if shelf.sessions.get(session).is_none() {
+            shelf.make_room(self.max_sessions)?;
+            shelf.sessions.insert(session.clone(), now, Session::default());
+        }
+        let entry = shelf.sessions.touch(session, Moment::NEVER).expect("it was inserted above");
         entry.in_flight += 1;
-        entry.last_used = now;
+        entry.last_began = now;
         entry.ended = false;
-        if let Some(since) = idle_since {
-            shelf.idle.remove(&(since, session.clone()));
-        }
         Ok(())
     }
 }
 
 impl Shelf {
-    fn sweep(&mut self, now: Moment, ttl: Duration) {
-        for _ in 0..SWEEP {
-            let Some((last_used, session)) = self.idle.first() else { return };
-            if *last_used + ttl > now {
-                return;
-            }
-            let session = session.clone();
-            self.idle.pop_first();
-            self.sessions.remove(&session);
+    /// A full store evicts the longest idle session, never one with a call in flight.
+    fn make_room(&mut self, max: usize) -> Result<(), Refusal> {
+        if self.sessions.len() < max {
+            return Ok(());
         }
-    }
-
-    /// It may have expired and not been swept away yet.
-    fn forget_if_expired(&mut self, session: &SessionId, now: Moment, ttl: Duration) {
-        let Some(found) = self.sessions.get(session) else { return };
-        if found.in_flight == 0 && found.last_used + ttl <= now {
-            self.idle.remove(&(found.last_used, session.clone()));
-            self.sessions.remove(session);
-        }
+        let idlest = self.sessions.forget_idle(|used| used != Moment::NEVER);
+        let idlest = idlest.ok_or(Refusal::SessionsFull { max })?;
+        tracing::info!(session = %idlest, "evicted the longest idle session");
+        Ok(())
     }
 
     fn rows(&mut self, session: Option<&SessionId>) -> Option<&mut Rows> {
@@ -156,11 +144,11 @@ impl SessionStore for MemoryStore {
         if entry.in_flight > 0 {
             return;
         }
-        let (last_used, ended) = (entry.last_used, entry.ended);
+        let (last_began, ended) = (entry.last_began, entry.ended);
         if ended {
             shelf.sessions.remove(session);
         } else {
-            shelf.idle.insert((last_used, session.clone()));
+            shelf.sessions.touch(session, last_began);
         }
     }
 
@@ -201,8 +189,6 @@ impl SessionStore for MemoryStore {
                 entry.ended = true;
                 entry.rows = Rows::default();
             } else {
-                let last_used = entry.last_used;
-                shelf.idle.remove(&(last_used, session.clone()));
                 shelf.sessions.remove(session);
             }
         }

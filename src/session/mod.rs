@@ -24,21 +24,8 @@ pub struct Sessions {
     commands: Arc<Commands>,
 }
 
-/// What the host adds to a call's args.
-#[derive(Debug)]
-pub struct Extra {
-    session: String,
-    row: Option<(String, Box<RawValue>)>,
-}
-
-impl Extra {
-    /// The members to add, as (name, JSON).
-    #[must_use]
-    pub fn members(&self) -> Vec<(&str, &str)> {
-        let row = self.row.as_ref().map(|(name, row)| (name.as_str(), row.get()));
-        [("session_id", self.session.as_str())].into_iter().chain(row).collect()
-    }
-}
+/// A row of the session store, and the member of the args that receives it.
+pub type Loaded<'a> = (&'a str, Box<RawValue>);
 
 /// Marks one call of a session as in flight, so that the session is not evicted meanwhile.
 /// Dropping it takes the mark back.
@@ -89,20 +76,13 @@ impl Sessions {
     ///
     /// # Errors
     /// If the store cannot be read: the call must not run without its state.
-    pub async fn enrich(&self, call: &Call) -> Result<Extra, Refusal> {
-        let session = match &call.session {
-            None => "\"anonymous\"".to_owned(),
-            Some(session) => Value::from(session.as_str()).to_string(),
-        };
-        let rule = self.commands.get(&call.command).loads.as_ref();
-        let Some(rule) = rule else { return Ok(Extra { session, row: None }) };
+    pub async fn enrich(&self, call: &Call) -> Result<Option<Loaded<'_>>, Refusal> {
+        let Some(rule) = &self.commands.get(&call.command).loads else { return Ok(None) };
         let args = members(call.args.as_json());
-        let Some(key) = key_of(&rule.key, &args, &BTreeMap::new()) else {
-            return Ok(Extra { session, row: None });
-        };
+        let Some(key) = key_of(&rule.key, &args, &BTreeMap::new()) else { return Ok(None) };
         // Dropped here: nothing was written to the worker.
         let row = self.store.load(call.session.as_ref(), &rule.table, &key).await?;
-        Ok(Extra { session, row: row.map(|row| (rule.into.clone(), row)) })
+        Ok(row.map(|row| (rule.into.as_str(), row)))
     }
 
     /// Applies the command's save rule. Never fails a call that has run: what cannot be saved is

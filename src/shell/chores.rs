@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::call::Args;
 use crate::machine::{Breakage, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::shell::Shell;
 use crate::shell::desk::Lease;
@@ -16,8 +17,8 @@ pub(super) async fn probe<M: PoolMachine, S: Spawner>(
 ) {
     let limit = shell.settings.health_timeout;
     let record = Arc::clone(&lease.record);
-    let pinged =
-        tokio::time::timeout(limit, ping::<S>(&mut lease.link, &[("health_check", "true")]));
+    let purpose = Args::parse(r#"{"health_check":true}"#).expect("it is an object");
+    let pinged = tokio::time::timeout(limit, ping::<S>(&mut lease.link, &purpose));
     let healthy = tokio::select! {
         biased;
         pinged = pinged => matches!(pinged, Ok(Ok(_))),
@@ -29,7 +30,7 @@ pub(super) async fn probe<M: PoolMachine, S: Spawner>(
     }
     let mut desk = shell.lock();
     desk.give_back(lease);
-    shell.step(&mut desk, Event::Probed { worker, healthy });
+    shell.step(&mut desk, shell.clock.now(), Event::Probed { worker, healthy });
 }
 
 /// R3: reads the reply that nobody waits for, so that it cannot meet the next call. The
@@ -58,5 +59,5 @@ pub(super) async fn read_late_reply<M: PoolMachine, S: Spawner>(
     };
     let mut desk = shell.lock();
     desk.give_back(lease);
-    shell.step(&mut desk, event);
+    shell.step(&mut desk, shell.clock.now(), event);
 }

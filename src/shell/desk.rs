@@ -16,8 +16,8 @@ use crate::shell::{Progress, Shell, chores, keeper};
 use crate::worker::link::Link;
 use crate::worker::{Process, Spawner};
 
-/// A worker's link, by the spawner that made it.
-pub(super) type LinkOf<S> = Link<<S as Spawner>::Reader, <S as Spawner>::Writer>;
+/// A worker's link, by the spawner that made it; boxed, since it changes hands at every call.
+pub(super) type LinkOf<S> = Box<Link<<S as Spawner>::Reader, <S as Spawner>::Writer>>;
 
 /// The machine, its calls, its workers.
 pub(super) struct Desk<M, S: Spawner> {

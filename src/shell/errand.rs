@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::call::{Answer, Call, Timing};
+use crate::call::{Answer, Call, SessionId, Timing};
 use crate::clock::Clock;
 use crate::error::{CallError, Outcome, PostMortem, Refusal};
 use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
 use crate::shell::Shell;
 use crate::shell::bell::Bell;
-use crate::shell::desk::{Finished, Lease, Record};
+use crate::shell::desk::{Desk, Finished, Lease, Record};
 use crate::worker::link::LinkError;
 use crate::worker::wire::{Outgoing, WireReply};
 use crate::worker::{Process, Spawner};
@@ -59,6 +59,8 @@ struct Errand<'a, M: PoolMachine, S: Spawner> {
     bell: Arc<Bell>,
     lease: Option<Lease<S>>,
     record: Option<Arc<Record<S::Process>>>,
+    /// The end of the call; once it is here, the desk knows the call no more.
+    finished: Option<Finished>,
 }
 
 /// What the worker said, for the answer.
@@ -88,20 +90,23 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             session: call.session.clone(),
             deadline: call.budget.map(|budget| now + budget),
         };
-        shell.step(&mut desk, event);
-        drop(desk);
-        Self { shell, call, ticket, bell, lease: None, record: None }
+        shell.step(&mut desk, now, event);
+        let mut errand =
+            Self { shell, call, ticket, bell, lease: None, record: None, finished: None };
+        errand.collect(&mut desk);
+        errand
     }
 
     async fn run(mut self) -> Answer {
         let mut heard = Heard::Nothing;
         loop {
-            if let Some(finished) = self.collect() {
+            if let Some(finished) = &self.finished {
                 return self.conclude(finished, heard).await;
             }
             if self.lease.is_none() {
                 // Dropped here: a waiting call is cancelled; a lease in the mail was never used.
                 self.bell.rung().await;
+                self.collect(&mut self.shell.lock());
                 continue;
             }
             // Dropped here: the lease ends with as much sent as `progress` says.
@@ -114,15 +119,21 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         }
     }
 
-    /// Takes the mail: the end of the call, or else a lease.
-    fn collect(&mut self) -> Option<Finished> {
-        let mut desk = self.shell.lock();
-        let booking = desk.bookings.get_mut(&self.ticket).expect("an errand holds its booking");
+    /// Takes the mail: the end of the call, or else a lease. With the end, the booking is closed.
+    fn collect(&mut self, desk: &mut Desk<M, S>) {
+        let booking = desk.bookings.get_mut(&self.ticket).expect("an open errand has a booking");
         if let Some(lease) = booking.lease.take() {
             self.record = Some(Arc::clone(&lease.record));
             self.lease = Some(lease);
         }
-        booking.finished.clone()
+        if booking.finished.is_some() {
+            self.finished = booking.finished.take();
+            desk.bookings.remove(&self.ticket);
+            // Its deadline beat a lease that was granted and not used; the worker is retired.
+            if let Some(lease) = self.lease.take() {
+                desk.give_back(lease);
+            }
+        }
     }
 
     /// R11: session data is loaded right before the request is written. R1: nothing is written
@@ -131,15 +142,17 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let (shell, call, bell) = (self.shell, self.call, &self.bell);
         let link = &mut self.lease.as_mut().expect("the caller holds a lease").link;
         let exchange = async {
-            let extra = match shell.sessions.enrich(call).await {
-                Ok(extra) => extra,
+            let loaded = match shell.sessions.enrich(call).await {
+                Ok(loaded) => loaded,
                 Err(refusal) => return Exchange::Unsent(Breakage::Refused(refusal)),
             };
+            let session = call.session.as_ref();
             let request = Outgoing {
                 command: &call.command,
                 args: &call.args,
-                extra: &extra.members(),
-                call_id: Some(&call.id),
+                session_id: Some(session.map_or(SessionId::ANONYMOUS, SessionId::as_str)),
+                extra: loaded.as_ref().map(|(into, row)| (*into, row.get())),
+                call_id: shell.settings.ledger.then_some(&call.id),
                 budget: call.budget,
                 unix: Clock::unix_now(),
             };
@@ -211,15 +224,16 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let event = event(self.ticket, lease.worker);
         let mut desk = self.shell.lock();
         desk.give_back(lease);
-        self.shell.step(&mut desk, event);
+        self.shell.step(&mut desk, self.shell.clock.now(), event);
+        self.collect(&mut desk);
     }
 
-    async fn conclude(self, finished: Finished, heard: Heard) -> Answer {
-        self.log(&finished);
+    async fn conclude(&self, finished: &Finished, heard: Heard) -> Answer {
+        self.log(finished);
         // Dropped here: the outcome is counted already, only its explanation is lost.
-        let result = match (finished.end.clone(), heard) {
+        let result = match (&finished.end, heard) {
             (End::Replied(_), Heard::Reply(result)) => result,
-            (end, heard) => Err(self.explain(end, heard, &finished).await),
+            (end, heard) => Err(self.explain(end.clone(), heard, finished).await),
         };
         Answer { result, worker: finished.worker, timing: finished.timing }
     }
@@ -287,9 +301,12 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
 
 impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
     fn drop(&mut self) {
+        if self.finished.is_some() {
+            return;
+        }
         // Poisoned: a machine's assertion has failed, and its panic says more than a second one.
         let Ok(mut desk) = self.shell.desk.lock() else { return };
-        let booking = desk.bookings.get_mut(&self.ticket).expect("an errand holds its booking");
+        let booking = desk.bookings.get_mut(&self.ticket).expect("an open errand has a booking");
         let unfinished = booking.finished.is_none();
         let lease = booking.lease.take().or(self.lease.take());
         let (call, sent) = (self.ticket, self.bell.progress.get());
@@ -303,12 +320,11 @@ impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
             desk.give_back(lease);
         }
         if unfinished {
-            self.shell.step(&mut desk, event);
+            self.shell.step(&mut desk, self.shell.clock.now(), event);
         }
         let booking = desk.bookings.remove(&self.ticket);
         drop(desk);
-        if let Some(finished) = booking.and_then(|booking| booking.finished).filter(|_| unfinished)
-        {
+        if let Some(finished) = booking.and_then(|booking| booking.finished) {
             self.log(&finished);
         }
     }

@@ -40,7 +40,7 @@ pub(super) async fn keep<M: PoolMachine, S: Spawner>(
     };
     let mut desk = shell.lock();
     desk.vacate(worker);
-    shell.step(&mut desk, event);
+    shell.step(&mut desk, shell.clock.now(), event);
 }
 
 impl<M: PoolMachine, S: Spawner> Shell<M, S> {
@@ -63,9 +63,11 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let (is_runtime, stacks) = (OnceLock::new(), OnceLock::new());
         let record = Arc::new(Record { process: spawned.process, is_runtime, stacks });
         self.lock().seat_record(worker, Arc::clone(&record));
-        let mut link = Link::new(spawned.reader, spawned.writer, self.settings.max_frame_bytes);
-        let id = format!("\"{}-{worker}\"", self.settings.lane);
-        let purpose = [("initialization", "true"), ("worker_id", id.as_str())];
+        let link = Link::new(spawned.reader, spawned.writer, self.settings.max_frame_bytes);
+        let mut link = Box::new(link);
+        let lane = self.settings.lane;
+        let purpose = format!(r#"{{"initialization":true,"worker_id":"{lane}-{worker}"}}"#);
+        let purpose = Args::parse(&purpose).expect("it is an object");
         let pong = tokio::select! {
             biased;
             _ = orders => Err(Unready::Stopped),
@@ -106,7 +108,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let mut desk = self.lock();
         // A worker that was told to stop in this very moment is not announced any more.
         if desk.seat_ready(worker, link) {
-            self.step(&mut desk, Event::WorkerReady { worker });
+            self.step(&mut desk, self.clock.now(), Event::WorkerReady { worker });
         }
     }
 
@@ -186,7 +188,8 @@ async fn say_goodbye<S: Spawner>(link: &mut LinkOf<S>) {
     let request = Outgoing {
         command: "shutdown",
         args: &Args::default(),
-        extra: &[],
+        session_id: None,
+        extra: None,
         call_id: None,
         budget: None,
         unix: Clock::unix_now(),

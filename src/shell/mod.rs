@@ -53,6 +53,8 @@ pub struct Settings {
     pub max_frame_bytes: usize,
     /// What a good answer to the start ping is.
     pub readiness: Readiness,
+    /// Whether workers are told the ids of calls, to note them (R18).
+    pub ledger: bool,
 }
 
 /// What a good answer to the start ping is.
@@ -173,12 +175,13 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     }
 
     fn handle(self: &Arc<Self>, event: Event) {
-        self.step(&mut self.lock(), event);
+        let mut desk = self.lock();
+        self.step(&mut desk, self.clock.now(), event);
     }
 
     /// One event in, all its actions out, in order and under the lock that the caller holds.
-    fn step(self: &Arc<Self>, desk: &mut Desk<M, S>, event: Event) {
-        let now = self.clock.now();
+    /// `now` was read under that lock, so that moments never go back.
+    fn step(self: &Arc<Self>, desk: &mut Desk<M, S>, now: Moment, event: Event) {
         desk.machine.handle(now, event);
         while let Some(action) = desk.machine.next_action() {
             desk.carry_out(self, now, action);

@@ -42,12 +42,13 @@ impl Pong {
 /// `Garbled` if the worker raised, or answered anything but an object.
 pub(super) async fn ping<S: Spawner>(
     link: &mut LinkOf<S>,
-    purpose: &[(&str, &str)],
+    purpose: &Args,
 ) -> Result<Pong, LinkError> {
     let request = Outgoing {
         command: "ping",
-        args: &Args::default(),
-        extra: purpose,
+        args: purpose,
+        session_id: None,
+        extra: None,
         call_id: None,
         budget: None,
         unix: Clock::unix_now(),

@@ -1,11 +1,12 @@
 //! Which session lives on which slot, and what it lost there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::call::SessionId;
 use crate::clock::Moment;
 use crate::machine::Ticket;
+use crate::machine::idle::IdleMap;
 use crate::machine::waitlist::Waitlist;
 
 /// Bonds are small, and a caller that never reuses a session would else grow the table for as
@@ -15,11 +16,10 @@ const MAX_BONDS: usize = 200_000;
 /// Sessions bound to slots, with each session's waiting calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affinity {
-    bonds: BTreeMap<SessionId, Bond>,
+    /// By when their last call finished; one with unfinished calls is in use for ever.
+    bonds: IdleMap<SessionId, Bond>,
     /// The sessions bound to each slot.
     bound: Vec<BTreeSet<SessionId>>,
-    /// Bonds without an unfinished call, by when the last one finished.
-    idle: BTreeSet<(Moment, SessionId)>,
     idle_limit: Duration,
 }
 
@@ -30,7 +30,6 @@ struct Bond {
     waiting: Waitlist,
     /// Admitted calls that are not finished.
     unfinished: usize,
-    last_used: Moment,
     /// The session was ended while calls were unfinished.
     ended: bool,
 }
@@ -58,23 +57,18 @@ impl Affinity {
     /// No bonds, `slots` slots; a bond without calls is forgotten after `idle_limit`.
     #[must_use]
     pub fn new(slots: usize, idle_limit: Duration) -> Self {
-        Self {
-            bonds: BTreeMap::new(),
-            bound: vec![BTreeSet::new(); slots],
-            idle: BTreeSet::new(),
-            idle_limit,
-        }
+        Self { bonds: IdleMap::new(), bound: vec![BTreeSet::new(); slots], idle_limit }
     }
 
     /// A call of the session begins: the slot where it runs, or `None` if it is the one to be
     /// told that the session was lost.
     pub fn admit(&mut self, now: Moment, session: &SessionId) -> Option<u32> {
         self.forget_expired(now);
-        self.make_room(session);
-        let bond = self.bonds.entry(session.clone()).or_insert_with(Bond::new);
-        if bond.unfinished == 0 {
-            self.idle.remove(&(bond.last_used, session.clone()));
+        if self.bonds.get(session).is_none() {
+            self.make_room();
+            self.bonds.insert(session.clone(), now, Bond::new());
         }
+        let bond = self.bonds.touch(session, Moment::NEVER).expect("it was inserted above");
         bond.unfinished += 1;
         bond.ended = false;
         match bond.place {
@@ -117,13 +111,13 @@ impl Affinity {
     pub fn finished(&mut self, now: Moment, session: &SessionId) {
         let bond = self.bond(session);
         bond.unfinished -= 1;
-        bond.last_used = now;
-        if bond.unfinished == 0 {
-            if bond.ended || bond.place == Place::Free {
-                self.remove(session);
-            } else {
-                self.idle.insert((now, session.clone()));
-            }
+        if bond.unfinished > 0 {
+            return;
+        }
+        if bond.ended || bond.place == Place::Free {
+            self.remove(session);
+        } else {
+            self.bonds.touch(session, now);
         }
     }
 
@@ -163,20 +157,19 @@ impl Affinity {
 
     /// Bonds and loss marks expire with `session_idle`.
     fn forget_expired(&mut self, now: Moment) {
-        while let Some((last_used, session)) = self.idle.first() {
-            if *last_used + self.idle_limit > now {
+        while let Some((used, session)) = self.bonds.longest_idle() {
+            if used + self.idle_limit > now {
                 return;
             }
-            let session = session.clone();
             self.remove(&session);
         }
     }
 
     /// At most [`MAX_BONDS`] are kept, beside those of unfinished calls.
-    fn make_room(&mut self, session: &SessionId) {
+    fn make_room(&mut self) {
         if self.bonds.len() >= MAX_BONDS
-            && !self.bonds.contains_key(session)
-            && let Some((_, idlest)) = self.idle.first().cloned()
+            && let Some((used, idlest)) = self.bonds.longest_idle()
+            && used != Moment::NEVER
         {
             self.remove(&idlest);
         }
@@ -184,7 +177,6 @@ impl Affinity {
 
     fn remove(&mut self, session: &SessionId) {
         let bond = self.bonds.remove(session).expect("only known sessions are removed");
-        self.idle.remove(&(bond.last_used, session.clone()));
         if let Place::Bound(slot) = bond.place {
             self.bound[slot as usize].remove(session);
         }
@@ -197,12 +189,6 @@ impl Affinity {
 
 impl Bond {
     fn new() -> Self {
-        Self {
-            place: Place::Free,
-            waiting: Waitlist::default(),
-            unfinished: 0,
-            last_used: Moment::ZERO,
-            ended: false,
-        }
+        Self { place: Place::Free, waiting: Waitlist::default(), unfinished: 0, ended: false }
     }
 }

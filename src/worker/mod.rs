@@ -37,6 +37,9 @@ pub trait Spawner: Sized + Send + Sync + 'static {
 
     /// The command line, for messages.
     fn command_line(&self) -> String;
+
+    /// Whether its workers note the calls that they execute (R18).
+    fn keeps_ledger(&self) -> bool;
 }
 
 /// What a spawner starts.

@@ -55,6 +55,10 @@ impl Spawner for ProcessSpawner {
     fn command_line(&self) -> String {
         self.command.to_string()
     }
+
+    fn keeps_ledger(&self) -> bool {
+        self.command.ledger.is_some()
+    }
 }
 
 fn explain(error: &io::Error) -> String {

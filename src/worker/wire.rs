@@ -22,9 +22,11 @@ pub struct Outgoing<'a> {
     pub command: &'a str,
     /// The caller's arguments.
     pub args: &'a Args,
-    /// Members that the host adds to the arguments; they win over the caller's.
-    pub extra: &'a [(&'a str, &'a str)],
-    /// The call's name for the worker's ledger; the host's own requests have none.
+    /// Added to the arguments as `session_id`; the host's own requests are in no session.
+    pub session_id: Option<&'a str>,
+    /// One more member to add, with its JSON. What is added wins over the caller's.
+    pub extra: Option<(&'a str, &'a str)>,
+    /// The call's name, for a worker that keeps a ledger.
     pub call_id: Option<&'a CallId>,
     /// What is left of the call's budget.
     pub budget: Option<Duration>,
@@ -72,7 +74,7 @@ fn write_body(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(format!(",\"deadline_ms\":{}", budget.as_millis()).as_bytes());
     }
     out.extend_from_slice(b",\"args\":");
-    request.args.write_with(request.extra, out);
+    request.args.write_with(request.session_id, request.extra, out);
     out.push(b'}');
 }
 

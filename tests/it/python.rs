@@ -59,7 +59,8 @@ async fn a_worker_answers_requests_and_ends_with_its_stdin() {
     let request = |command| Outgoing {
         command,
         args: &args,
-        extra: &[],
+        session_id: None,
+        extra: None,
         call_id: None,
         budget: None,
         unix: Clock::unix_now(),

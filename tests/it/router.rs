@@ -137,7 +137,7 @@ fn r13_no_call_that_begins_after_the_kill_goes_to_v3() {
                         n += 1;
                         let began_after = killed.load(Ordering::SeqCst);
                         // Sessions that are pinned already, and new ones.
-                        let known = n % 2 == 0;
+                        let known = n.is_multiple_of(2);
                         let session = if known { n % 16 } else { n * 4 + thread };
                         let (lane, _) = lane(router, call("echo", &format!("s{session}")));
                         assert!(!began_after || lane == Lane::V2, "round {round}");

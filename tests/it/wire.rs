@@ -21,7 +21,8 @@ fn good(id: u64) -> Vec<u8> {
 
 fn request(args: &Args) -> Outgoing<'_> {
     let unix = Duration::from_secs(1);
-    Outgoing { command: "echo", args, extra: &[], call_id: None, budget: None, unix }
+    let (session_id, extra, call_id, budget) = (None, None, None, None);
+    Outgoing { command: "echo", args, session_id, extra, call_id, budget, unix }
 }
 
 fn link(reader: Mock) -> Link<Mock, Mock> {
@@ -181,9 +182,8 @@ fn requests_above_the_limit_are_refused_whole() {
 #[test]
 fn a_request_is_what_the_legacy_worker_reads() {
     let args = Args::parse(r#"{"expression":"1"}"#).unwrap();
-    let extra = [("session_id", "\"s\"")];
     let mut out = Vec::new();
-    encode(7, Outgoing { extra: &extra, ..request(&args) }, MAX, &mut out).unwrap();
+    encode(7, Outgoing { session_id: Some("s"), ..request(&args) }, MAX, &mut out).unwrap();
     let body: serde_json::Value = serde_json::from_slice(&out[4..]).unwrap();
     let expected = serde_json::json!({
         "id": 7, "command": "echo", "timestamp": "1970-01-01T00:00:01.000Z",

@@ -35,9 +35,15 @@ impl RawWorker {
 
     /// The same codec, one write and one read, id check and envelope parse as the pools'.
     async fn call(&mut self, command: &str, args: &Args) -> Result<(), Failure> {
-        let extra = [("session_id", "\"anonymous\"")];
-        let unix = Clock::unix_now();
-        let request = Outgoing { command, args, extra: &extra, call_id: None, budget: None, unix };
+        let request = Outgoing {
+            command,
+            args,
+            session_id: Some("caller-0"),
+            extra: None,
+            call_id: None,
+            budget: None,
+            unix: Clock::unix_now(),
+        };
         self.link.prepare(request).map_err(Failure::failed)?;
         self.link.send(&Progress::default()).await.map_err(Failure::failed)?;
         let reply = self.link.receive().await.map_err(Failure::failed)?;

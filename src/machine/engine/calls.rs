@@ -95,6 +95,9 @@ impl<D: Discipline> Engine<D> {
 
     /// Waiting calls may have moved to other slots: hands them to workers that are idle there.
     pub(super) fn serve_idle(&mut self, now: Moment) {
+        if self.discipline.waiting() == 0 {
+            return;
+        }
         let idle: Vec<u32> = self.crew.idle().collect();
         for slot in idle {
             if let Some(call) = self.next_live_call(now, slot) {

@@ -1,0 +1,154 @@
+//! Maps that forget the longest idle first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::Moment;
+
+/// A map that knows when each key was last used.
+///
+/// A use is one look-up: the order of keys is put right only for the key at its front, when
+/// somebody asks for the longest idle. A key that must not be forgotten, because it is in use,
+/// is touched at [`Moment::NEVER`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdleMap<K, V> {
+    entries: BTreeMap<K, Entry<V>>,
+    /// Each key once, at its entry's `noted`.
+    order: BTreeSet<(Moment, K)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry<V> {
+    value: V,
+    last_used: Moment,
+    /// Where the key stands in the order: never later than `last_used`.
+    noted: Moment,
+}
+
+impl<K: Clone + Ord, V> IdleMap<K, V> {
+    /// No keys.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { entries: BTreeMap::new(), order: BTreeSet::new() }
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// When the key was last used, and its value.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<(Moment, &V)> {
+        self.entries.get(key).map(|entry| (entry.last_used, &entry.value))
+    }
+
+    /// The key's value, to change it without using it.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
+    }
+
+    /// Uses the key at this moment.
+    pub fn touch(&mut self, key: &K, at: Moment) -> Option<&mut V> {
+        let entry = self.entries.get_mut(key)?;
+        entry.last_used = at;
+        if at < entry.noted {
+            self.order.remove(&(entry.noted, key.clone()));
+            self.order.insert((at, key.clone()));
+            entry.noted = at;
+        }
+        Some(&mut entry.value)
+    }
+
+    /// Adds a key that is not there, used at this moment.
+    pub fn insert(&mut self, key: K, at: Moment, value: V) -> &mut V {
+        self.order.insert((at, key.clone()));
+        let entry = Entry { value, last_used: at, noted: at };
+        let old = self.entries.insert(key.clone(), entry);
+        assert!(old.is_none(), "a key is inserted once");
+        self.get_mut(&key).expect("it was inserted above")
+    }
+
+    /// Takes a key out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let entry = self.entries.remove(key)?;
+        self.order.remove(&(entry.noted, key.clone()));
+        Some(entry.value)
+    }
+
+    /// The key that was used longest ago, and when.
+    pub fn longest_idle(&mut self) -> Option<(Moment, K)> {
+        loop {
+            let (noted, key) = self.order.first()?;
+            let last_used = self.entries[key].last_used;
+            if last_used == *noted {
+                return Some((*noted, key.clone()));
+            }
+            let (_, key) = self.order.pop_first()?;
+            self.entries.get_mut(&key)?.noted = last_used;
+            self.order.insert((last_used, key));
+        }
+    }
+
+    /// Takes out the key that was used longest ago, if that is `long_enough` ago.
+    pub fn forget_idle(&mut self, long_enough: impl FnOnce(Moment) -> bool) -> Option<K> {
+        let (_, key) = self.longest_idle().filter(|(used, _)| long_enough(*used))?;
+        self.remove(&key);
+        Some(key)
+    }
+
+    /// All keys with their values, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// All values, to change them.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|entry| &mut entry.value)
+    }
+}
+
+impl<K: Clone + Ord, V> Default for IdleMap<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_longest_idle_is_who_a_plain_search_finds(
+            uses in prop::collection::vec((0_u8..6, 0_u64..50, any::<bool>()), 1..200),
+        ) {
+            let mut map = IdleMap::new();
+            let mut plain: BTreeMap<u8, Moment> = BTreeMap::new();
+            for (key, at, forget) in uses {
+                let at = Moment::from_nanos(at);
+                if map.touch(&key, at).is_none() {
+                    map.insert(key, at, ());
+                }
+                plain.insert(key, at);
+                let idlest = plain.iter().map(|(key, at)| (*at, *key)).min();
+                prop_assert_eq!(map.longest_idle(), idlest);
+                if forget {
+                    let latest = Moment::from_nanos(25);
+                    let expected = idlest.filter(|(used, _)| *used <= latest).map(|(_, key)| key);
+                    prop_assert_eq!(map.forget_idle(|used| used <= latest), expected);
+                    expected.map(|key| plain.remove(&key));
+                }
+                prop_assert_eq!((map.len(), map.order.len()), (plain.len(), plain.len()));
+            }
+        }
+    }
+}
