@@ -7,7 +7,7 @@ use crate::clock::Moment;
 /// A map that knows when each key was last used.
 ///
 /// A use is one look-up: the order of keys is put right only for the key at its front, when
-/// somebody asks for the longest idle. A key that must not be forgotten, because it is in use,
+/// somebody asks for one to forget. A key that must not be forgotten, because it is in use,
 /// is touched at [`Moment::NEVER`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdleMap<K, V> {
@@ -82,25 +82,27 @@ impl<K: Clone + Ord, V> IdleMap<K, V> {
         Some(entry.value)
     }
 
-    /// The key that was used longest ago, and when.
-    pub fn longest_idle(&mut self) -> Option<(Moment, K)> {
+    /// Takes out the key that was used longest ago, if that is `long_enough` ago: once it is,
+    /// every earlier moment must be too.
+    pub fn forget_idle(&mut self, long_enough: impl Fn(Moment) -> bool) -> Option<(K, V)> {
+        let (_, key) = self.idle(long_enough)?;
+        let value = self.remove(&key)?;
+        Some((key, value))
+    }
+
+    /// The longest idle key, if that is long enough. What the front is noted at is not later
+    /// than its last use, so when that is not long enough, nothing needs to be put right.
+    fn idle(&mut self, long_enough: impl Fn(Moment) -> bool) -> Option<(Moment, K)> {
         loop {
-            let (noted, key) = self.order.first()?;
+            let (noted, key) = self.order.first().filter(|(noted, _)| long_enough(*noted))?;
             let last_used = self.entries[key].last_used;
             if last_used == *noted {
                 return Some((*noted, key.clone()));
             }
-            let (_, key) = self.order.pop_first()?;
-            self.entries.get_mut(&key)?.noted = last_used;
+            let (_, key) = self.order.pop_first().expect("it was looked at above");
+            self.entries.get_mut(&key).expect("each key is in both").noted = last_used;
             self.order.insert((last_used, key));
         }
-    }
-
-    /// Takes out the key that was used longest ago, if that is `long_enough` ago.
-    pub fn forget_idle(&mut self, long_enough: impl FnOnce(Moment) -> bool) -> Option<K> {
-        let (_, key) = self.longest_idle().filter(|(used, _)| long_enough(*used))?;
-        self.remove(&key);
-        Some(key)
     }
 
     /// All keys with their values, by key.
@@ -140,11 +142,12 @@ mod tests {
                 }
                 plain.insert(key, at);
                 let idlest = plain.iter().map(|(key, at)| (*at, *key)).min();
-                prop_assert_eq!(map.longest_idle(), idlest);
+                prop_assert_eq!(map.idle(|_| true), idlest);
                 if forget {
                     let latest = Moment::from_nanos(25);
                     let expected = idlest.filter(|(used, _)| *used <= latest).map(|(_, key)| key);
-                    prop_assert_eq!(map.forget_idle(|used| used <= latest), expected);
+                    let forgotten = map.forget_idle(|used| used <= latest);
+                    prop_assert_eq!(forgotten.map(|(key, ())| key), expected);
                     expected.map(|key| plain.remove(&key));
                 }
                 prop_assert_eq!((map.len(), map.order.len()), (plain.len(), plain.len()));

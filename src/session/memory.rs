@@ -103,7 +103,7 @@ impl Shelf {
         }
         let idlest = self.sessions.forget_idle(|used| used != Moment::NEVER);
         let idlest = idlest.ok_or(Refusal::SessionsFull { max })?;
-        tracing::info!(session = %idlest, "evicted the longest idle session");
+        tracing::info!(session = %idlest.0, "evicted the longest idle session");
         Ok(())
     }
 

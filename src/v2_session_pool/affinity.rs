@@ -157,26 +157,27 @@ impl Affinity {
 
     /// Bonds and loss marks expire with `session_idle`.
     fn forget_expired(&mut self, now: Moment) {
-        while let Some((used, session)) = self.bonds.longest_idle() {
-            if used + self.idle_limit > now {
-                return;
-            }
-            self.remove(&session);
+        let limit = self.idle_limit;
+        while let Some((session, bond)) = self.bonds.forget_idle(|used| used + limit <= now) {
+            self.unbind(&session, bond);
         }
     }
 
     /// At most [`MAX_BONDS`] are kept, beside those of unfinished calls.
     fn make_room(&mut self) {
         if self.bonds.len() >= MAX_BONDS
-            && let Some((used, idlest)) = self.bonds.longest_idle()
-            && used != Moment::NEVER
+            && let Some((session, bond)) = self.bonds.forget_idle(|used| used != Moment::NEVER)
         {
-            self.remove(&idlest);
+            self.unbind(&session, bond);
         }
     }
 
     fn remove(&mut self, session: &SessionId) {
         let bond = self.bonds.remove(session).expect("only known sessions are removed");
+        self.unbind(session, bond);
+    }
+
+    fn unbind(&mut self, session: &SessionId, bond: Bond) {
         if let Place::Bound(slot) = bond.place {
             self.bound[slot as usize].remove(session);
         }
