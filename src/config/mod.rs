@@ -25,7 +25,7 @@ use crate::v3_pool::config::V3Config;
 pub const DEFAULT_FILE: &str = "poolshift.toml";
 
 /// All settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// What workers are and how they are ended.
     pub worker: WorkerConfig,

@@ -1,6 +1,6 @@
 //! The command table: what each command may change, and what it saves and loads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -59,7 +59,8 @@ pub enum Source {
 /// All known commands; an unknown one is critical and has no rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commands {
-    known: BTreeMap<String, Command>,
+    /// Looked up for each call, and never walked through.
+    known: HashMap<String, Command>,
     unknown: Command,
 }
 
@@ -88,7 +89,7 @@ impl Commands {
 /// The command set of the legacy worker, and of the demo app.
 impl Default for Commands {
     fn default() -> Self {
-        let mut commands = Self { known: BTreeMap::new(), unknown: Command::of(Class::Critical) };
+        let mut commands = Self { known: HashMap::new(), unknown: Command::of(Class::Critical) };
         let by_class = [
             (
                 Class::Read,

@@ -1,14 +1,18 @@
-//! How the pool calls a caller: one wake-up, two flags.
+//! How the pool calls a caller: mail, one wake-up, and a flag to look up from the pipe.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use crate::shell::desk::{Finished, Lease};
+use crate::worker::Spawner;
 use crate::worker::link::Progress;
 
-/// Shared between a call's booking and its caller's future.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
+/// Shared between a call's booking and its caller's future. What is put into it is put there
+/// under the pool's lock; the caller is woken after that, and takes it without the lock.
+pub(super) struct Bell<S: Spawner> {
+    mail: Mutex<Mail<S>>,
     notify: Notify,
     /// The lease, if there is one, is worth no more waiting.
     interrupted: AtomicBool,
@@ -16,24 +20,59 @@ pub(super) struct Bell {
     pub(super) progress: Progress,
 }
 
-impl Bell {
-    /// There is mail: a lease or the end.
+/// What the pool has for the caller.
+pub(super) struct Mail<S: Spawner> {
+    /// A lease that has been granted and not been taken.
+    pub(super) lease: Option<Lease<S>>,
+    /// The end of the call; nothing follows it.
+    pub(super) finished: Option<Finished>,
+}
+
+impl<S: Spawner> Bell<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            mail: Mutex::new(Mail { lease: None, finished: None }),
+            notify: Notify::new(),
+            interrupted: AtomicBool::new(false),
+            progress: Progress::default(),
+        }
+    }
+
+    /// The call has a worker. What was said about an earlier lease is void.
+    pub(super) fn grant(&self, lease: Lease<S>) {
+        self.interrupted.store(false, Ordering::Release);
+        self.lock().lease = Some(lease);
+    }
+
+    /// The call is over.
+    pub(super) fn finish(&self, finished: Finished) {
+        let twice = self.lock().finished.replace(finished);
+        assert!(twice.is_none(), "a call was finished twice: {twice:?}");
+        self.interrupt();
+    }
+
+    /// Wakes the caller, once the pool's lock has been let go.
     pub(super) fn ring(&self) {
         self.notify.notify_one();
     }
 
-    /// The leased worker has exited, or the call is finished: look up from the pipe.
+    /// The leased worker has exited, or the call is over: look up from the pipe.
     pub(super) fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
-        self.notify.notify_one();
     }
 
-    /// A new lease has been taken: what was said about the last one is void.
-    pub(super) fn reset(&self) {
-        self.interrupted.store(false, Ordering::Release);
+    /// Takes what is there.
+    pub(super) fn collect(&self) -> Mail<S> {
+        let mut mail = self.lock();
+        Mail { lease: mail.lease.take(), finished: mail.finished.take() }
     }
 
-    /// Completes at the next ring, or at once if it rang since the last. Dropping loses nothing.
+    /// Whether the call is over, and its caller does not know yet.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().finished.is_some()
+    }
+
+    /// Completes when there may be mail. Dropping loses nothing.
     pub(super) async fn rung(&self) {
         self.notify.notified().await;
     }
@@ -43,5 +82,9 @@ impl Bell {
         while !self.interrupted.load(Ordering::Acquire) {
             self.notify.notified().await;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail<S>> {
+        self.mail.lock().expect("nothing panics while it moves mail")
     }
 }

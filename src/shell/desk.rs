@@ -1,6 +1,6 @@
 //! All that the pool's one lock guards, and how actions change it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
@@ -22,24 +22,23 @@ pub(super) type LinkOf<S> = Box<Link<<S as Spawner>::Reader, <S as Spawner>::Wri
 /// The machine, its calls, its workers.
 pub(super) struct Desk<M, S: Spawner> {
     pub(super) machine: M,
-    pub(super) bookings: HashMap<Ticket, Booking<S>>,
+    bookings: BTreeMap<Ticket, Booking<S>>,
     pub(super) staff: BTreeMap<WorkerId, Seat<S>>,
     pub(super) meter: Meter,
     /// Why the last start failed; forgotten when a worker becomes ready.
     pub(super) start_error: Option<StartError>,
     /// When the timer will wake up by itself.
     pub(super) armed: Moment,
+    /// Who has got mail and is to be woken when the lock is let go.
+    pub(super) rings: Vec<Arc<Bell<S>>>,
     /// What was published last.
     pub(super) progress: Progress,
     next_ticket: u64,
 }
 
-/// A call between its submit and its caller's leaving.
+/// A call between its submit and its end.
 pub(super) struct Booking<S: Spawner> {
-    pub(super) bell: Arc<Bell>,
-    /// A lease that has been granted and not been taken.
-    pub(super) lease: Option<Lease<S>>,
-    pub(super) finished: Option<Finished>,
+    bell: Arc<Bell<S>>,
     class: Class,
     planned: Moment,
     submitted: Moment,
@@ -95,25 +94,24 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         let untried = machine.census().untried;
         Self {
             machine,
-            bookings: HashMap::new(),
+            bookings: BTreeMap::new(),
             staff: BTreeMap::new(),
             meter: Meter::new(),
             start_error: None,
             armed: Moment::NEVER,
+            rings: Vec::new(),
             progress: Progress { ready: 0, untried, empty: false },
             next_ticket: 0,
         }
     }
 
     /// Opens a booking; its Submit must follow under the same lock.
-    pub(super) fn book(&mut self, now: Moment, call: &Call) -> (Ticket, Arc<Bell>) {
+    pub(super) fn book(&mut self, now: Moment, call: &Call) -> (Ticket, Arc<Bell<S>>) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Bell::new());
         let booking = Booking {
             bell: Arc::clone(&bell),
-            lease: None,
-            finished: None,
             class: call.class,
             planned: call.planned.unwrap_or(now),
             submitted: now,
@@ -157,9 +155,8 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         let booking = self.bookings.get_mut(&call).expect("an assigned call is booked");
         booking.dispatched = Some(now);
         booking.worker = Some(worker);
-        booking.lease = Some(lease);
-        booking.bell.reset();
-        booking.bell.ring();
+        booking.bell.grant(lease);
+        self.rings.push(Arc::clone(&booking.bell));
     }
 
     fn lease(&mut self, worker: WorkerId, holder: Option<Ticket>) -> Lease<S> {
@@ -180,7 +177,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
     }
 
     fn finish(&mut self, now: Moment, call: Ticket, end: End) {
-        let booking = self.bookings.get_mut(&call).expect("a booking outlives its call");
+        let booking = self.bookings.remove(&call).expect("a call is booked until it is finished");
         let timing = Timing {
             planned: booking.planned,
             submitted: booking.submitted,
@@ -189,9 +186,8 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         };
         let ran = ran(&end, booking.bell.progress.get());
         self.meter.record(booking.class, end.outcome(), &timing);
-        let twice = booking.finished.replace(Finished { end, ran, worker: booking.worker, timing });
-        assert!(twice.is_none(), "{call:?} was finished twice");
-        booking.bell.interrupt();
+        booking.bell.finish(Finished { end, ran, worker: booking.worker, timing });
+        self.rings.push(booking.bell);
     }
 
     /// The worker answered its start ping: from now on it can be leased.
@@ -217,6 +213,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         let booking = seat.holder.and_then(|call| self.bookings.get(&call));
         if let Some(booking) = booking {
             booking.bell.interrupt();
+            self.rings.push(Arc::clone(&booking.bell));
         }
     }
 

@@ -14,7 +14,8 @@ use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
 use crate::shell::Shell;
 use crate::shell::bell::Bell;
-use crate::shell::desk::{Desk, Finished, Lease, Record};
+use crate::shell::desk::{Finished, Lease, Record};
+use crate::shell::held::HeldDesk;
 use crate::worker::link::LinkError;
 use crate::worker::wire::{Outgoing, WireReply};
 use crate::worker::{Process, Spawner};
@@ -34,7 +35,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             Ok(visit) => visit,
             Err(refusal) => return self.refuse(&call, refusal),
         };
-        let answer = Errand::submit(self, &call).run().await;
+        let answer = Box::pin(Errand::submit(self, &call).run()).await;
         drop(visit);
         answer
     }
@@ -56,10 +57,9 @@ struct Errand<'a, M: PoolMachine, S: Spawner> {
     shell: &'a Arc<Shell<M, S>>,
     call: &'a Call,
     ticket: Ticket,
-    bell: Arc<Bell>,
+    bell: Arc<Bell<S>>,
     lease: Option<Lease<S>>,
     record: Option<Arc<Record<S::Process>>>,
-    /// The end of the call; once it is here, the desk knows the call no more.
     finished: Option<Finished>,
 }
 
@@ -91,9 +91,10 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             deadline: call.budget.map(|budget| now + budget),
         };
         shell.step(&mut desk, now, event);
+        drop(desk);
         let mut errand =
             Self { shell, call, ticket, bell, lease: None, record: None, finished: None };
-        errand.collect(&mut desk);
+        errand.collect();
         errand
     }
 
@@ -106,7 +107,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             if self.lease.is_none() {
                 // Dropped here: a waiting call is cancelled; a lease in the mail was never used.
                 self.bell.rung().await;
-                self.collect(&mut self.shell.lock());
+                self.collect();
                 continue;
             }
             // Dropped here: the lease ends with as much sent as `progress` says.
@@ -114,25 +115,25 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
                 Exchange::Reply(Ok(reply)) => self.deliver(reply).await,
                 Exchange::Reply(Err(error)) => self.broke(error),
                 Exchange::Unsent(cause) => self.end_lease(cause),
-                Exchange::Interrupted => self.read_what_is_left().await,
+                // Boxed, as explanations are: what is rare must not make every future large.
+                Exchange::Interrupted => Box::pin(self.read_what_is_left()).await,
             };
         }
     }
 
-    /// Takes the mail: the end of the call, or else a lease. With the end, the booking is closed.
-    fn collect(&mut self, desk: &mut Desk<M, S>) {
-        let booking = desk.bookings.get_mut(&self.ticket).expect("an open errand has a booking");
-        if let Some(lease) = booking.lease.take() {
+    /// Takes the mail: a lease, or the end of the call.
+    fn collect(&mut self) {
+        let mail = self.bell.collect();
+        if let Some(lease) = mail.lease {
             self.record = Some(Arc::clone(&lease.record));
             self.lease = Some(lease);
         }
-        if booking.finished.is_some() {
-            self.finished = booking.finished.take();
-            desk.bookings.remove(&self.ticket);
-            // Its deadline beat a lease that was granted and not used; the worker is retired.
-            if let Some(lease) = self.lease.take() {
-                desk.give_back(lease);
-            }
+        self.finished = mail.finished;
+        // A deadline beat a lease that was granted and not used; its worker is retired already.
+        if self.finished.is_some()
+            && let Some(lease) = self.lease.take()
+        {
+            self.shell.lock().give_back(lease);
         }
     }
 
@@ -178,8 +179,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     /// over has its end already, and the reply comes too late for it.
     async fn read_what_is_left(&mut self) -> Heard {
         let link = &mut self.lease.as_mut().expect("the caller holds a lease").link;
-        let over = self.shell.lock().bookings[&self.ticket].finished.is_some();
-        if over || self.bell.progress.get() != Sent::All {
+        if self.bell.is_over() || self.bell.progress.get() != Sent::All {
             return self.end_lease(Breakage::Lost);
         }
         match link.receive_ready() {
@@ -225,7 +225,8 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let mut desk = self.shell.lock();
         desk.give_back(lease);
         self.shell.step(&mut desk, self.shell.clock.now(), event);
-        self.collect(&mut desk);
+        drop(desk);
+        self.collect();
     }
 
     async fn conclude(&self, finished: &Finished, heard: Heard) -> Answer {
@@ -233,7 +234,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         // Dropped here: the outcome is counted already, only its explanation is lost.
         let result = match (&finished.end, heard) {
             (End::Replied(_), Heard::Reply(result)) => result,
-            (end, heard) => Err(self.explain(end.clone(), heard, finished).await),
+            (end, heard) => Err(Box::pin(self.explain(end.clone(), heard, finished)).await),
         };
         Answer { result, worker: finished.worker, timing: finished.timing }
     }
@@ -305,10 +306,10 @@ impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
             return;
         }
         // Poisoned: a machine's assertion has failed, and its panic says more than a second one.
-        let Ok(mut desk) = self.shell.desk.lock() else { return };
-        let booking = desk.bookings.get_mut(&self.ticket).expect("an open errand has a booking");
-        let unfinished = booking.finished.is_none();
-        let lease = booking.lease.take().or(self.lease.take());
+        let Some(mut desk) = HeldDesk::of(&self.shell.desk) else { return };
+        // Under the lock, so that nothing is granted or decided meanwhile.
+        let mut mail = self.bell.collect();
+        let lease = mail.lease.or(self.lease.take());
         let (call, sent) = (self.ticket, self.bell.progress.get());
         let event = match &lease {
             Some(Lease { worker, .. }) => {
@@ -319,13 +320,12 @@ impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
         if let Some(lease) = lease {
             desk.give_back(lease);
         }
-        if unfinished {
+        if mail.finished.is_none() {
             self.shell.step(&mut desk, self.shell.clock.now(), event);
+            mail = self.bell.collect();
         }
-        let booking = desk.bookings.remove(&self.ticket);
         drop(desk);
-        if let Some(finished) = booking.and_then(|booking| booking.finished) {
-            self.log(&finished);
-        }
+        let finished = mail.finished.expect("a dropped call is finished by its cancellation");
+        self.log(&finished);
     }
 }

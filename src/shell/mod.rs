@@ -1,23 +1,25 @@
 //! The thin async part of a pool: it carries a machine's actions out and reports what happened.
 //!
-//! - `desk` is all that the one lock guards: the machine, the calls, the workers' links.
+//! - `desk` is all that the one lock guards: the machine, the calls, the workers' links; `held`
+//!   is the lock, and `bell` how callers get their mail.
 //! - `errand` is the path of one call: wait, lease, write, read, report.
 //! - `keeper` is one worker's life: spawn, ping, watch, stop, reap.
 //! - `chores` are what happens to links while no caller holds them: probes and late replies.
 //! - `timer` fires deadlines, so that a caller who is never polled still loses its worker.
 //!
-//! The lock is held for table moves and wake-ups only, and never over an await. The actions of
+//! The lock is held for table moves only; callers are woken after it, and nothing is awaited. The actions of
 //! one event are carried out under it and in order, else a stop could overtake an assignment.
 
 mod bell;
 mod chores;
 mod desk;
 mod errand;
+mod held;
 mod keeper;
 mod ping;
 mod timer;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -30,6 +32,7 @@ use crate::meter::MeterSnapshot;
 use crate::pool::PoolStatus;
 use crate::session::Sessions;
 use crate::shell::desk::Desk;
+use crate::shell::held::HeldDesk;
 use crate::worker::Spawner;
 
 /// How much later than `startup_timeout` a pool's start may be given up: the last worker's own
@@ -170,8 +173,8 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         self.lock().meter.snapshot()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Desk<M, S>> {
-        self.desk.lock().expect("a machine's assertion failed while it held the lock")
+    fn lock(&self) -> HeldDesk<'_, M, S> {
+        HeldDesk::of(&self.desk).expect("a machine's assertion failed while it held the lock")
     }
 
     fn handle(self: &Arc<Self>, event: Event) {

@@ -1,6 +1,7 @@
 //! The frames between host and worker: a 4-byte big-endian length, then that much JSON.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::BytesMut;
@@ -63,15 +64,15 @@ pub fn encode(
 fn write_body(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
     let infallible = "writing to memory does not fail";
     let timestamp = humantime::format_rfc3339_millis(UNIX_EPOCH + request.unix);
-    out.extend_from_slice(format!("{{\"id\":{id},\"command\":").as_bytes());
+    write!(out, "{{\"id\":{id},\"command\":").expect(infallible);
     serde_json::to_writer(&mut *out, request.command).expect(infallible);
-    out.extend_from_slice(format!(",\"timestamp\":\"{timestamp}\"").as_bytes());
+    write!(out, ",\"timestamp\":\"{timestamp}\"").expect(infallible);
     if let Some(call_id) = request.call_id {
         out.extend_from_slice(b",\"call_id\":");
         serde_json::to_writer(&mut *out, &call_id.to_string()).expect(infallible);
     }
     if let Some(budget) = request.budget {
-        out.extend_from_slice(format!(",\"deadline_ms\":{}", budget.as_millis()).as_bytes());
+        write!(out, ",\"deadline_ms\":{}", budget.as_millis()).expect(infallible);
     }
     out.extend_from_slice(b",\"args\":");
     request.args.write_with(request.session_id, request.extra, out);
@@ -105,11 +106,13 @@ impl ReplyDecoder {
     /// # Errors
     /// With the reason if the bytes are anything but a well-formed reply to that request.
     pub fn decode(&mut self, id: u64, bytes: &mut BytesMut) -> Result<Option<WireReply>, String> {
-        let start = quote(bytes);
+        let mut start = [0; QUOTED_BYTES];
+        let quoted = bytes.len().min(QUOTED_BYTES);
+        start[..quoted].copy_from_slice(&bytes[..quoted]);
         match self.frames.decode(bytes) {
             Ok(Some(frame)) => parse(id, &frame).map(Some),
             Ok(None) => Ok(None),
-            Err(error) => Err(format!("{error}; it begins with {start}")),
+            Err(error) => Err(format!("{error}; it begins with {}", quote(&start[..quoted]))),
         }
     }
 }

@@ -77,9 +77,9 @@ trace_requests = false
 "#;
 
 /// The pools' seeds are drawn anew for each load.
-fn unseeded(mut config: Config) -> String {
+fn unseeded(mut config: Config) -> Config {
     config.v3.seed = 0;
-    format!("{config:#?}")
+    config
 }
 
 #[test]

@@ -1,0 +1,44 @@
+//! The desk while somebody holds its lock.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::shell::desk::Desk;
+use crate::worker::Spawner;
+
+/// The lock on a desk. Callers who got mail under it are woken when it has been let go: a
+/// wake-up is a system call, and whoever wakes would else meet the lock that is still held.
+pub(super) struct HeldDesk<'a, M, S: Spawner> {
+    /// Here until the drop.
+    guard: Option<MutexGuard<'a, Desk<M, S>>>,
+}
+
+impl<'a, M, S: Spawner> HeldDesk<'a, M, S> {
+    /// Waits for the lock; nothing if an assertion failed while it was held.
+    pub(super) fn of(desk: &'a Mutex<Desk<M, S>>) -> Option<Self> {
+        desk.lock().ok().map(|guard| Self { guard: Some(guard) })
+    }
+}
+
+impl<M, S: Spawner> Drop for HeldDesk<'_, M, S> {
+    fn drop(&mut self) {
+        let Some(mut guard) = self.guard.take() else { return };
+        let rings = std::mem::take(&mut guard.rings);
+        drop(guard);
+        rings.iter().for_each(|bell| bell.ring());
+    }
+}
+
+impl<M, S: Spawner> Deref for HeldDesk<'_, M, S> {
+    type Target = Desk<M, S>;
+
+    fn deref(&self) -> &Desk<M, S> {
+        self.guard.as_ref().expect("it is held until the drop")
+    }
+}
+
+impl<M, S: Spawner> DerefMut for HeldDesk<'_, M, S> {
+    fn deref_mut(&mut self) -> &mut Desk<M, S> {
+        self.guard.as_mut().expect("it is held until the drop")
+    }
+}
