@@ -7,8 +7,9 @@
 //! - `chores` are what happens to links while no caller holds them: probes and late replies.
 //! - `timer` fires deadlines, so that a caller who is never polled still loses its worker.
 //!
-//! The lock is held for table moves only; callers are woken after it, and nothing is awaited. The actions of
-//! one event are carried out under it and in order, else a stop could overtake an assignment.
+//! The lock is held for table moves only; callers are woken after it, and nothing is awaited
+//! under it. The actions of one event are carried out under it and in order, else a stop could
+//! overtake an assignment.
 
 mod bell;
 mod chores;
