@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolshift::clock::Clock;
-use poolshift::config::Config;
+use poolshift::config::{Config, WorkerProgram};
 use poolshift::report::ledger::{Audit, CallerLedger, Execution, WorkerLedger};
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
@@ -97,7 +97,7 @@ fn spans(folder: &Path) -> Vec<(u64, u64)> {
 
 fn gathering(folder: &Path, size: usize) -> Config {
     let mut config = config(4);
-    config.worker.program = poolshift::config::WorkerProgram::App("gathering".to_owned());
+    config.worker.program = WorkerProgram::App("gathering".to_owned());
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let folder = folder.to_str().unwrap();
     for (name, value) in
@@ -323,4 +323,37 @@ async fn r18_both_lanes_note_what_they_execute_and_a_doctored_ledger_shows() {
     with(&a, "");
     assert_eq!(audit(&callers, &read()).unexecuted, 10);
     shim.drain().await;
+}
+
+/// The figures of the guide, for `scripts/soak`: they need a machine with nothing else to do.
+#[tokio::test]
+#[ignore = "measures time; run by scripts/soak"]
+async fn start_up_figures() {
+    let slow = |workers: usize| {
+        let mut config = gathering(Path::new("/"), 1);
+        config.worker.program = WorkerProgram::App("slow_import".to_owned());
+        (config.v2.size, config.v3.size, config.v3.min_ready) = (workers, workers, workers);
+        config
+    };
+    let clock = Clock::start();
+    let mut one = Duration::MAX;
+    for _ in 0..3 {
+        let began = clock.now();
+        let pool = v3(&slow(1)).await;
+        one = one.min(clock.now().since(began));
+        pool.drain(Duration::ZERO).await;
+    }
+    let began = clock.now();
+    let pool = v3(&slow(8)).await;
+    let all = clock.now().since(began);
+    pool.drain(Duration::ZERO).await;
+    let began = clock.now();
+    let pool = v2(&slow(8)).await;
+    pool.ready(8).await.unwrap();
+    let in_turn = clock.now().since(began);
+    pool.drain(Duration::ZERO).await;
+    println!("one worker {one:?}, 8 in V3 {all:?}, 8 in V2 {in_turn:?}");
+    assert!(all <= one + Duration::from_millis(600));
+    let ratio = in_turn.as_secs_f64() / (8.0 * one.as_secs_f64());
+    assert!((0.95..=1.05).contains(&ratio), "V2 took {ratio} of eight times one worker");
 }
