@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::call::{Answer, Call, SessionId, Timing};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::error::{CallError, Outcome, PostMortem, Refusal};
 use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
@@ -57,6 +57,8 @@ struct Errand<'a, M: PoolMachine, S: Spawner> {
     shell: &'a Arc<Shell<M, S>>,
     call: &'a Call,
     ticket: Ticket,
+    /// The end of the caller's own budget, if it brought one.
+    deadline: Option<Moment>,
     bell: Arc<Bell<S>>,
     lease: Option<Lease<S>>,
     record: Option<Arc<Record<S::Process>>>,
@@ -84,16 +86,13 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let mut desk = shell.lock();
         let now = shell.clock.now();
         let (ticket, bell) = desk.book(now, call);
-        let event = Event::Submit {
-            call: ticket,
-            class: call.class,
-            session: call.session.clone(),
-            deadline: call.budget.map(|budget| now + budget),
-        };
+        let deadline = call.budget.map(|budget| now + budget);
+        let (class, session) = (call.class, call.session.clone());
+        let event = Event::Submit { call: ticket, class, session, deadline };
         shell.step(&mut desk, now, event);
         drop(desk);
         let mut errand =
-            Self { shell, call, ticket, bell, lease: None, record: None, finished: None };
+            Self { shell, call, ticket, deadline, bell, lease: None, record: None, finished: None };
         errand.collect();
         errand
     }
@@ -140,7 +139,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     /// R11: session data is loaded right before the request is written. R1: nothing is written
     /// to a pipe that has something to say.
     async fn exchange(&mut self) -> Exchange {
-        let (shell, call, bell) = (self.shell, self.call, &self.bell);
+        let (shell, call, bell, deadline) = (self.shell, self.call, &self.bell, self.deadline);
         let link = &mut self.lease.as_mut().expect("the caller holds a lease").link;
         let exchange = async {
             let loaded = match shell.sessions.enrich(call).await {
@@ -154,7 +153,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
                 session_id: Some(session.map_or(SessionId::ANONYMOUS, SessionId::as_str)),
                 extra: loaded.as_ref().map(|(into, row)| (*into, row.get())),
                 call_id: shell.settings.ledger.then_some(&call.id),
-                budget: call.budget,
+                budget: deadline.map(|deadline| deadline.since(shell.clock.now())),
                 unix: Clock::unix_now(),
             };
             if let Err(refusal) = link.prepare(request) {

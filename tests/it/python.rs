@@ -328,6 +328,7 @@ async fn r18_both_lanes_note_what_they_execute_and_a_doctored_ledger_shows() {
 /// The figures of the guide, for `scripts/soak`: they need a machine with nothing else to do.
 #[tokio::test]
 #[ignore = "measures time; run by scripts/soak"]
+#[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn start_up_figures() {
     let slow = |workers: usize| {
         let mut config = gathering(Path::new("/"), 1);
@@ -356,4 +357,19 @@ async fn start_up_figures() {
     assert!(all <= one + Duration::from_millis(600));
     let ratio = in_turn.as_secs_f64() / (8.0 * one.as_secs_f64());
     assert!((0.95..=1.05).contains(&ratio), "V2 took {ratio} of eight times one worker");
+}
+
+#[tokio::test]
+async fn r5_a_worker_is_told_what_is_left_of_the_budget() {
+    let mut config = gathering(Path::new("/"), 1);
+    config.worker.program = WorkerProgram::App("left".to_owned());
+    (config.v3.size, config.v3.min_ready) = (1, 1);
+    let pool = v3(&config).await;
+    let second = Call { budget: Some(Duration::from_secs(20)), ..call("left", &json!({})) };
+    let (first, second) =
+        tokio::join!(pool.call(call("sleep", &json!({"ms": 500}))), pool.call(second));
+    assert_eq!(first.outcome(), Outcome::Ok);
+    let left = result(&second)["left_s"].as_f64().unwrap();
+    assert!(left > 1.0 && left < 19.75, "{left} s: it waited for half a second");
+    pool.drain(Duration::from_secs(5)).await;
 }
