@@ -138,7 +138,7 @@ pub enum CallError {
         post_mortem: PostMortem,
     },
     /// The worker that held its session died before this call was sent.
-    #[error("the worker that held session {session:?} died; the next call starts afresh")]
+    #[error("the worker that held session \"{session}\" died; the next call starts afresh")]
     SessionLost {
         /// The session whose in-worker state is gone.
         session: SessionId,

@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     Usage(String),
     /// The config is wrong: exit 4.
     Config(ConfigError),
-    /// Ctrl-C: exit 130.
+    /// Ctrl-C or SIGTERM: exit 130.
     Interrupted,
     /// The reader of stdout has gone: what could be told has been told.
     ClosedPipe,

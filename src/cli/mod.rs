@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use poolshift::config::Config;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
 
@@ -76,11 +77,14 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C drops what runs: callers are cancelled and every worker is killed.
+/// Ctrl-C and SIGTERM drop what runs: callers are cancelled, and every worker is killed with its
+/// children.
 async fn interruptible(cli: Cli) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     tokio::select! {
         done = dispatch(cli) => done,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        _ = terminate.recv() => Err(Failure::Interrupted),
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Census {
     pub untried: usize,
     /// Calls that are not finished.
     pub in_flight: usize,
+    /// Whether the pool has stopped taking calls: only then can it be over.
+    pub draining: bool,
 }
 
 /// A call inside one pool: its number in the order of submits.

@@ -22,8 +22,8 @@ use crate::router::policy::{Percents, Policy};
 pub struct RolloutFile {
     /// Raised by each change; a file without one counts as new whenever it differs.
     pub version: Option<u64>,
-    /// V3's share of each class.
-    pub percents: Percents,
+    /// V3's share of each class; a kill switch alone leaves the shares as they are.
+    pub percents: Option<Percents>,
     /// Everything goes to V2.
     pub killed: bool,
     /// The salt of the buckets, if the file sets it.
@@ -36,6 +36,8 @@ pub struct RolloutFile {
 pub struct BadRolloutFile {
     /// Each with its line.
     pub problems: Vec<String>,
+    /// Whether it turns the kill switch on all the same: whoever does that must be heard.
+    pub killed: bool,
 }
 
 const KEYS: [&str; 7] = ["version", "percent", "classes", "killed", "flag", "reason", "actor"];
@@ -48,13 +50,19 @@ impl RolloutFile {
     /// With every problem at once.
     pub fn parse(text: &str) -> Result<Self, BadRolloutFile> {
         let table = DeTable::parse(text)
-            .map_err(|error| BadRolloutFile { problems: vec![error.to_string()] })?;
+            .map_err(|error| BadRolloutFile { problems: vec![error.to_string()], killed: false })?;
         let mut parser = Parser { text, problems: Vec::new() };
         let file = parser.file(table.get_ref());
-        match file {
-            Some(file) if parser.problems.is_empty() => Ok(file),
-            _ => Err(BadRolloutFile { problems: parser.problems }),
+        if parser.problems.is_empty() {
+            return Ok(file);
         }
+        Err(BadRolloutFile { problems: parser.problems, killed: file.killed })
+    }
+
+    /// The kill switch and nothing else.
+    #[must_use]
+    pub fn kill_switch() -> Self {
+        Self { version: None, percents: None, killed: true, flag: None }
     }
 
     /// The policy that the file asks for in place of the one in force.
@@ -62,10 +70,10 @@ impl RolloutFile {
     pub fn policy(&self, in_force: &Policy) -> Policy {
         Policy {
             epoch: in_force.epoch,
-            version: self.version.unwrap_or(in_force.version + 1),
+            version: self.version.unwrap_or_else(|| in_force.version.saturating_add(1)),
             flag: self.flag.clone().unwrap_or_else(|| Arc::clone(&in_force.flag)),
             killed: self.killed,
-            percents: self.percents,
+            percents: self.percents.unwrap_or(in_force.percents),
             whole_sessions: in_force.whole_sessions,
         }
     }
@@ -77,18 +85,34 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn file(&mut self, table: &DeTable<'_>) -> Option<RolloutFile> {
+    fn file(&mut self, table: &DeTable<'_>) -> RolloutFile {
         self.only(table, &KEYS);
         let killed = self.take(table, "killed", "true or false", |value| value.as_bool());
         let killed = killed.unwrap_or_default();
         // An editor that writes in place shows an empty file first, which must not roll back.
-        if !table.contains_key("percent") && !killed {
+        let silent = !table.contains_key("percent");
+        if silent && !killed {
             self.problems.push("no percent; write V3's share, such as percent = 12.5".to_owned());
         }
+        let percents = self.percents(table);
+        RolloutFile {
+            version: self.take(table, "version", "a whole number", |value| match value {
+                DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+                _ => None,
+            }),
+            percents: percents.filter(|_| !silent),
+            killed,
+            flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
+        }
+    }
+
+    fn percents(&mut self, table: &DeTable<'_>) -> Option<Percents> {
         let percent = self.percent(table, "percent").unwrap_or(Percent::ZERO);
-        let classes = table.get("classes").and_then(|classes| classes.get_ref().as_table());
         let mut of = [percent; 3];
-        if let Some(classes) = classes {
+        if table.contains_key("classes") {
+            let is_table = |value: &DeValue<'_>| value.as_table().map(|_| ());
+            self.take(table, "classes", "a section of percentages", is_table)?;
+            let classes = table.get("classes")?.get_ref().as_table()?;
             self.only(classes, &CLASSES);
             for (slot, class) in of.iter_mut().zip(CLASSES) {
                 *slot = self.percent(classes, class).unwrap_or(percent);
@@ -96,23 +120,14 @@ impl Parser<'_> {
         }
         let [read, write, critical] = of;
         let percents = Percents::new(read, write, critical);
-        let percents = percents.map_err(|error| self.problems.push(error.to_string())).ok();
-        Some(RolloutFile {
-            version: self.take(table, "version", "a whole number", |value| match value {
-                DeValue::Integer(number) => number.as_str().parse().ok(),
-                _ => None,
-            }),
-            percents: percents?,
-            killed,
-            flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
-        })
+        percents.map_err(|error| self.problems.push(error.to_string())).ok()
     }
 
     /// From the number's own text, so that no float comes between.
     fn percent(&mut self, table: &DeTable<'_>, key: &str) -> Option<Percent> {
         self.take(table, key, "0 to 100 with at most three decimals", |value| {
             let text = match value {
-                DeValue::Integer(number) => number.as_str(),
+                DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
                 DeValue::Float(number) => number.as_str(),
                 DeValue::String(text) => text.as_ref(),
                 _ => return None,
@@ -160,7 +175,7 @@ mod tests {
     fn percentages_are_read_from_their_text() {
         let file = "version = 3\npercent = 12.345\n[classes]\ncritical = \"0.1\"\nread = 50\n";
         let file = RolloutFile::parse(file).unwrap();
-        let of = |class| file.percents.of(class).buckets();
+        let of = |class| file.percents.unwrap().of(class).buckets();
         assert_eq!([of(Class::Read), of(Class::Write), of(Class::Critical)], [50_000, 12_345, 100]);
         assert_eq!((file.version, file.killed), (Some(3), false));
     }
@@ -171,7 +186,22 @@ mod tests {
             let error = RolloutFile::parse(text).unwrap_err();
             assert!(error.to_string().contains("no percent"), "{text:?}: {error}");
         }
-        assert!(RolloutFile::parse("killed = true\n").unwrap().killed);
+        let killed = RolloutFile::parse("killed = true\n").unwrap();
+        assert_eq!(killed, RolloutFile::kill_switch());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_but_never_the_kill_switch() {
+        for text in [
+            "percent = 100\nclasses = \"critical = 0\"\n",
+            "percent = 0x10\n",
+            "percent = 1\nversion = 0x1\n",
+            "percent = 1\n[classes]\ncritical = 5\n",
+        ] {
+            assert!(!RolloutFile::parse(text).unwrap_err().killed, "{text}");
+            let killed = RolloutFile::parse(&format!("killed = true\n{text}")).unwrap_err();
+            assert!(killed.killed, "{text}");
+        }
     }
 
     #[test]

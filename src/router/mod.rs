@@ -181,9 +181,14 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     /// Puts a rollout file into force.
     ///
     /// # Errors
-    /// If the change is not allowed; the policy in force then stays.
+    /// If the change is not allowed; the policy in force then stays, but for the kill switch,
+    /// which is heard whatever else the file says.
     pub fn apply(&self, file: &RolloutFile) -> Result<Arc<Policy>, Illegal> {
-        self.replace(|policy| file.policy(policy))
+        let replaced = self.replace(|policy| file.policy(policy));
+        if replaced.is_err() && file.killed {
+            self.kill();
+        }
+        replaced
     }
 
     fn change(&self, change: impl FnOnce(Policy) -> Policy) {

@@ -114,8 +114,15 @@ impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
         if self.seen.as_ref() == Some(&text) {
             return;
         }
-        let parsed = RolloutFile::parse(&text).map_err(|error| error.to_string());
-        match parsed.and_then(|parsed| (self.apply)(&parsed)) {
+        let applied = match RolloutFile::parse(&text) {
+            Ok(parsed) => (self.apply)(&parsed),
+            Err(error) if error.killed => {
+                let killed = (self.apply)(&RolloutFile::kill_switch());
+                killed.and_then(|_| Err(format!("{error}; but its kill switch is in force")))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match applied {
             Ok(in_force) => tracing::info!(%file, %in_force, "rollout file is in force"),
             Err(error) => {
                 tracing::error!(%file, %error, "rollout file is refused; what is in force stays");

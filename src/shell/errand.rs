@@ -24,6 +24,9 @@ use crate::worker::{Process, Spawner};
 /// a killed process takes, and no longer than a caller would notice.
 pub(super) const POST_MORTEM: Duration = Duration::from_millis(250);
 
+/// The part of it that a worker has to write its stacks; the rest is for killing and reaping.
+pub(super) const STACK_DUMP: Duration = Duration::from_millis(150);
+
 impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     /// Runs one call to its one outcome.
     ///
@@ -62,6 +65,8 @@ struct Errand<'a, M: PoolMachine, S: Spawner> {
     bell: Arc<Bell<S>>,
     lease: Option<Lease<S>>,
     record: Option<Arc<Record<S::Process>>>,
+    /// What the worker answered, and whether it asked to be replaced, once that has been read.
+    replied: Option<(Reply, bool)>,
     finished: Option<Finished>,
 }
 
@@ -91,8 +96,9 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let event = Event::Submit { call: ticket, class, session, deadline };
         shell.step(&mut desk, now, event);
         drop(desk);
+        let (lease, record, replied, finished) = (None, None, None, None);
         let mut errand =
-            Self { shell, call, ticket, deadline, bell, lease: None, record: None, finished: None };
+            Self { shell, call, ticket, deadline, bell, lease, record, replied, finished };
         errand.collect();
         errand
     }
@@ -190,12 +196,13 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
 
     /// R11: saves are applied before the reply is reported, so the session's next call sees them.
     async fn deliver(&mut self, reply: WireReply) -> Heard {
-        if let Ok(result) = &reply.result {
-            // Dropped here: the call has run; it ends as cancelled, `ran: maybe`.
-            self.shell.sessions.record(self.call, result, Clock::unix_now()).await;
-        }
         let kind = if reply.result.is_ok() { Reply::Ok } else { Reply::Raised };
         let recycle = reply.recycle;
+        self.replied = Some((kind, recycle));
+        if let Ok(result) = &reply.result {
+            // Dropped here: the call has run, and the worker is free; the save may be lost.
+            self.shell.sessions.record(self.call, result, Clock::unix_now()).await;
+        }
         self.report(|call, worker| Event::Replied { call, worker, reply: kind, recycle });
         Heard::Reply(reply.result)
     }
@@ -310,11 +317,14 @@ impl<M: PoolMachine, S: Spawner> Drop for Errand<'_, M, S> {
         let mut mail = self.bell.collect();
         let lease = mail.lease.or(self.lease.take());
         let (call, sent) = (self.ticket, self.bell.progress.get());
-        let event = match &lease {
-            Some(Lease { worker, .. }) => {
+        let event = match (&lease, self.replied) {
+            (Some(Lease { worker, .. }), Some((reply, recycle))) => {
+                Event::Replied { call, worker: *worker, reply, recycle }
+            }
+            (Some(Lease { worker, .. }), None) => {
                 Event::CallBroke { call, worker: *worker, sent, cause: Breakage::Dropped }
             }
-            None => Event::Cancel { call },
+            (None, _) => Event::Cancel { call },
         };
         if let Some(lease) = lease {
             desk.give_back(lease);

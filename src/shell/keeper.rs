@@ -11,7 +11,7 @@ use crate::error::StartError;
 use crate::machine::{Event, PoolMachine, Stop};
 use crate::pool::WorkerId;
 use crate::shell::desk::{LinkOf, Order, Record};
-use crate::shell::errand::POST_MORTEM;
+use crate::shell::errand::{POST_MORTEM, STACK_DUMP};
 use crate::shell::ping::{Pong, ping};
 use crate::shell::{Readiness, Shell};
 use crate::worker::link::{Link, LinkError, Progress};
@@ -129,7 +129,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         match order.how {
             Stop::Politely => self.stop_politely(&record.process, order.link).await,
             Stop::DumpAndKill if record.is_runtime.get() == Some(&true) => {
-                let stacks = record.process.dump_stacks(POST_MORTEM).await;
+                let stacks = record.process.dump_stacks(STACK_DUMP).await;
                 let first = record.stacks.set(stacks);
                 first.expect("a worker is ended once");
             }

@@ -87,7 +87,7 @@ pub struct Shell<M: PoolMachine, S: Spawner> {
 struct Progress {
     ready: usize,
     untried: usize,
-    /// No process lives and no call is unfinished.
+    /// Drained: no process lives, no call is unfinished, and none will follow.
     empty: bool,
 }
 
@@ -196,7 +196,8 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             self.rearm.notify_one();
         }
         let census = desk.machine.census();
-        let empty = census.live == 0 && census.in_flight == 0 && desk.staff.is_empty();
+        let idle = census.live == 0 && census.in_flight == 0 && desk.staff.is_empty();
+        let empty = census.draining && idle;
         let current = Progress { ready: census.ready, untried: census.untried, empty };
         if desk.progress != current {
             desk.progress = current;

@@ -25,6 +25,9 @@ use crate::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
 /// interpreter writes last.
 const LAST_FRAME: &str = "_run_module_as_main";
 
+/// What ends it instead when there are more than 100 frames.
+const CUT_SHORT: &str = "...";
+
 /// Starts Python workers.
 #[derive(Clone, Debug)]
 pub struct ProcessSpawner {
@@ -205,7 +208,10 @@ impl Process for PythonProcess {
     async fn dump_stacks(&self, limit: Duration) -> Vec<String> {
         let mark = self.tail.mark();
         self.try_signal(|| pidfd_send_signal(self.pidfd.get_ref(), UnixSignal::USR1));
-        let complete = |lines: &[String]| lines.iter().any(|line| line.contains(LAST_FRAME));
+        let complete = |lines: &[String]| {
+            let cut_short = lines.last().is_some_and(|line| line.trim() == CUT_SHORT);
+            cut_short || lines.iter().any(|line| line.contains(LAST_FRAME))
+        };
         // Past the limit, what has come is better than nothing.
         let _ = tokio::time::timeout(limit, self.tail.wait_since(mark, complete)).await;
         self.tail.since(mark)

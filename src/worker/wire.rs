@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::BytesMut;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
@@ -121,7 +121,7 @@ impl ReplyDecoder {
 struct Envelope<'a> {
     id: u64,
     success: bool,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     error: Option<Cow<'a, str>>,
     error_type: Option<Cow<'a, str>>,
@@ -131,6 +131,11 @@ struct Envelope<'a> {
     recycle: bool,
     #[serde(default, rename = "timestamp")]
     _timestamp: IgnoredAny,
+}
+
+/// A result of null is a result: a handler that returns nothing.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(value).map(Some)
 }
 
 fn parse(id: u64, frame: &[u8]) -> Result<WireReply, String> {

@@ -136,3 +136,26 @@ fn a_failed_call_is_exit_1_and_says_whether_it_can_have_run() {
     let ran = tool.run(&["call", "crash", "--pool", "v2"]);
     told(&ran, 1, &["worker_lost in v2 (ran: maybe)", "exit status"]);
 }
+
+#[test]
+fn what_cannot_be_written_is_told_before_the_first_call() {
+    let tool = Tool::new().with_env("POOLSHIFT__WORKER__PYTHON_PATH", "/no/such/python3");
+    tool.write("calls.jsonl", r#"{"command":"echo"}"#);
+    let run = |option: &str| tool.run(&["run", "calls.jsonl", option, "/proc/nope/out"]);
+    told(&run("--hlog"), 1, &["cannot write /proc/nope/out"]);
+    told(&run("--ledger"), 1, &["cannot keep ledgers in /proc/nope/out"]);
+    for rate in ["0", "-1", "1e-300", "inf", "NaN"] {
+        told(&tool.run(&["run", "calls.jsonl", &format!("--rate={rate}")]), 2, &["must be 0.001"]);
+    }
+}
+
+#[test]
+fn a_line_that_is_no_text_is_refused_alone() {
+    let tool = Tool::new();
+    let good = r#"{"command":"echo","args":{"x":"gr\u00fc\u00df"}}"#;
+    let bytes = [good.as_bytes(), b"\r\n{\"command\":\"echo\",\"session\":\"\xfe\"}\n"].concat();
+    std::fs::write(tool.path("calls.jsonl"), bytes).unwrap();
+    let lines = tool.run(&["run", "calls.jsonl"]).json_lines();
+    assert_eq!(lines[0]["ok"], json!(true));
+    assert!(lines[1]["error"].as_str().unwrap().contains("calls.jsonl:2: not UTF-8"), "{lines:?}");
+}

@@ -80,6 +80,23 @@ async fn r5_the_budget_covers_waiting_and_running() {
     }
 }
 
+/// A pool whose last worker has died is not over: its timer must go on.
+#[tokio::test(start_paused = true)]
+async fn r3_deadlines_are_fired_after_the_last_worker_died_idle() {
+    for lane in [Lane::V2, Lane::V3] {
+        let spawner = FakeSpawner::default();
+        let pool = SimPool::start(lane, 1, OnCancel::Drain, &spawner).await;
+        // It has answered nothing yet, so V3 rests before it starts another.
+        assert!(spawner.kill(pool.status().workers[0].id));
+        pool.settle(|status| status.live == 0).await;
+        let hung = tokio::time::timeout(BUDGET * 10, pool.call(scripted("hung", 0, Act::Hang)));
+        let hung = hung.await.expect("its deadline comes first");
+        assert_eq!(hung.outcome(), Outcome::ExecTimeout, "{lane}: {hung:?}");
+        let next = pool.call(scripted("next", 0, Act::Reply)).await;
+        assert!(is_own(&next, "next"), "{lane}: {next:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn r6_a_worker_that_had_answered_is_replaced_at_once() {
     let spawner = FakeSpawner::default();

@@ -122,32 +122,51 @@ async fn dropping_the_handle_ends_and_reaps_the_process() {
     .await;
 }
 
-#[tokio::test]
-async fn r17_workers_die_with_their_host() {
-    // A host of its own, which is killed while its worker waits.
+/// A host of its own that is signalled while its worker is in a call, and the process ids of the
+/// worker and of its child.
+async fn signalled(signal: rustix::process::Signal) -> (Option<i32>, u32, u32) {
     let tool = crate::tool::Tool::new();
-    let notes = tool.path("pid");
+    let notes = tool.path("pids");
     let app = format!(
-        "import os, pathlib\nfrom poolshift_worker.apps.demo import *\n\
-         pathlib.Path({notes:?}).write_text(str(os.getpid()))\n"
+        "import os, pathlib, subprocess\nfrom poolshift_worker.apps.demo import *\n\
+         child = subprocess.Popen(['sleep', '1000'])\n\
+         pathlib.Path({notes:?}).write_text(f'{{os.getpid()}} {{child.pid}}.')\n"
     );
     tool.write("noting.py", &app);
     let mut host = tool.command(&["call", "sleep", r#"{"ms": 600000}"#, "--pool", "v3"]);
     host.env("POOLSHIFT__WORKER__APP", "noting").env("PYTHONPATH", tool.path(""));
     let mut host = host.spawn().unwrap();
-    let pid = soon(async {
+    let (worker, child) = soon(async {
         loop {
             let text = std::fs::read_to_string(&notes).unwrap_or_default();
-            match text.parse::<u32>() {
-                Ok(pid) => return pid,
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await, // polls a condition
+            match text.strip_suffix('.').and_then(|pids| pids.split_once(' ')) {
+                Some((worker, child)) => return (worker.parse().unwrap(), child.parse().unwrap()),
+                None => tokio::time::sleep(Duration::from_millis(5)).await, // polls a condition
             }
         }
     })
     .await;
-    host.kill().unwrap();
-    host.wait().unwrap();
-    gone(pid).await;
+    rustix::process::kill_process(rustix::process::Pid::from_child(&host), signal).unwrap();
+    (host.wait().unwrap().code(), worker, child)
+}
+
+#[tokio::test]
+async fn r17_workers_die_with_their_host() {
+    let (_, worker, child) = signalled(rustix::process::Signal::KILL).await;
+    gone(worker).await;
+    // Its child is the guardian's business, which there is not yet.
+    let child = rustix::process::Pid::from_raw(i32::try_from(child).unwrap()).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_host_takes_its_workers_and_their_children_along() {
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let (code, worker, child) = signalled(signal).await;
+        assert_eq!(code, Some(130));
+        gone(worker).await;
+        gone(child).await;
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use poolshift::worker::link::{Link, Progress};
 use poolshift::worker::wire::Outgoing;
 use poolshift::worker::{Process, Spawner};
 use poolshift::{
-    Answer, Args, Call, Lane, Outcome, Pool, PoolStatus, Shim, ShimOptions, WorkerId, shim,
+    Answer, Args, Call, CallError, Lane, Outcome, Pool, PoolStatus, Shim, ShimOptions, WorkerId,
+    shim,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -240,7 +241,7 @@ async fn r4_a_call_that_times_out_tells_where_it_was() {
         Call { budget: Some(Duration::from_millis(300)), ..call("sleep", &json!({"ms": 600_000})) };
     let answer = pool.call(spin).await;
     let error = answer.result.unwrap_err();
-    let poolshift::CallError::ExecTimeout { post_mortem, .. } = &error else { panic!("{error}") };
+    let CallError::ExecTimeout { post_mortem, .. } = &error else { panic!("{error}") };
     let stacks = post_mortem.stacks.join("\n");
     assert!(stacks.contains("apps/demo.py") && stacks.contains("in sleep"), "{stacks}");
     assert!(stacks.contains("_run_module_as_main"), "the dump is whole: {stacks}");
@@ -360,7 +361,7 @@ async fn start_up_figures() {
 }
 
 #[tokio::test]
-async fn r5_a_worker_is_told_what_is_left_of_the_budget() {
+async fn r4_r5_a_worker_knows_what_is_left_of_the_budget_and_its_end_is_told() {
     let mut config = gathering(Path::new("/"), 1);
     config.worker.program = WorkerProgram::App("left".to_owned());
     (config.v3.size, config.v3.min_ready) = (1, 1);
@@ -371,5 +372,14 @@ async fn r5_a_worker_is_told_what_is_left_of_the_budget() {
     assert_eq!(first.outcome(), Outcome::Ok);
     let left = result(&second)["left_s"].as_f64().unwrap();
     assert!(left > 1.0 && left < 19.75, "{left} s: it waited for half a second");
+    // R4: more frames than Python writes of a stack.
+    let deep = Call {
+        budget: Some(Duration::from_millis(300)),
+        ..call("recurse", &json!({"depth": 150}))
+    };
+    let error = pool.call(deep).await.result.unwrap_err();
+    let CallError::ExecTimeout { post_mortem, .. } = &error else { panic!("{error}") };
+    assert!(post_mortem.stacks.iter().any(|line| line.contains("in recurse")), "{error}");
+    assert_eq!(post_mortem.exit.as_deref(), Some("killed by SIGKILL"));
     pool.drain(Duration::from_secs(5)).await;
 }

@@ -23,7 +23,8 @@ impl Watched {
         let (sender, in_force) = unbounded_channel();
         let sender = Arc::new(sender);
         let watch = watch(&folder.path().join("rollout.toml"), move |file: &RolloutFile| {
-            let buckets = file.percents.of(poolshift::Class::Read).buckets();
+            let percents = file.percents.expect("these files say a percentage");
+            let buckets = percents.of(poolshift::Class::Read).buckets();
             sender.send(buckets).unwrap();
             Ok(format!("{buckets} buckets"))
         });

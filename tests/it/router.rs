@@ -8,6 +8,7 @@ use std::time::Duration;
 use poolshift::call::Timing;
 use poolshift::clock::{Clock, Moment};
 use poolshift::router::bucket::draw;
+use poolshift::router::file::RolloutFile;
 use poolshift::router::pins::PinShard;
 use poolshift::router::policy::{Percents, Policy, Reason};
 use poolshift::router::{PinLimits, Router};
@@ -80,6 +81,19 @@ fn r12_killed_beats_forced_beats_pin_beats_percent() {
     assert_eq!(lane(&router, call("echo", "a")), (Lane::V2, Reason::Killed));
     router.unkill();
     assert_eq!(lane(&router, call("echo", "a")), (Lane::V3, Reason::Percent), "drawn anew");
+}
+
+#[test]
+fn r13_the_kill_switch_of_a_file_is_heard_whatever_else_it_says() {
+    let router = router("0");
+    let file = |text: &str| RolloutFile::parse(text).unwrap();
+    router.apply(&file("version = 5\npercent = 50")).unwrap();
+    assert!(router.apply(&file("version = 6\npercent = 50\nflag = \"other\"")).is_err());
+    assert!(router.apply(&file("version = 4\npercent = 60")).is_err());
+    assert!(!router.policy().killed);
+    assert!(router.apply(&file("version = 4\nkilled = true")).is_err());
+    assert!(router.policy().killed);
+    assert_eq!(router.policy().percents, all("50"), "the shares are as they were");
 }
 
 #[test]

@@ -121,6 +121,8 @@ async fn replies_are_taken_with_any_timestamp_and_unknown_keys() {
             format!(r#"{{"extra":[],"timestamp":{timestamp},"result":[],"success":true,"id":1}}"#);
         assert_eq!(read(&[&frame(&body)]).await.unwrap().result.unwrap().get(), "[]");
     }
+    let nothing = r#"{"id":1,"success":true,"result":null}"#;
+    assert_eq!(read(&[&frame(nothing)]).await.unwrap().result.unwrap().get(), "null");
     let raised = r#"{"id":1,"success":false,"error":"","error_type":"E","traceback":["a"]}"#;
     let raised = read(&[&frame(raised)]).await.unwrap().result.unwrap_err();
     let expected = CallError::Raised {

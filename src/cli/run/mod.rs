@@ -6,6 +6,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(crate) struct RunArgs {
     #[arg(long, conflicts_with = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: Option<u16>,
     /// Calls per second, open loop: each call is measured from its planned arrival
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = rate)]
     rate: Option<f64>,
     /// V3's share for this run, instead of the rollout file
     #[arg(long)]
@@ -48,15 +49,17 @@ pub(crate) struct RunArgs {
     ledger: Option<PathBuf>,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e6).contains(&rate) => Ok(rate),
+        _ => Err("must be 0.001 to 1000000 calls a second".to_owned()),
+    }
 }
 
 pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(), Failure> {
     // Every file is read before the first call: a missing one costs nothing then.
     let files: Vec<File> = args.files.iter().map(File::read).collect::<Result<_, _>>()?;
-    let mut books = Books::open(args.ledger.clone())?;
+    let mut books = Books::open(args.ledger.clone(), args.hlog.as_deref())?;
     let percents = args.percent.map(Percents::all);
     let options = ShimOptions { percents, ledger: Some(books.folder().to_owned()) };
     let shim = Arc::new(Shim::start(&config, options).await?);
@@ -79,26 +82,36 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
         }
     }
     bar.finish_and_clear();
-    let summary = books.close(&shim, &config.commands, args.hlog.as_deref());
+    let summary = books.close(&shim, &config.commands);
     shim.drain().await;
     let summary = summary?;
-    if json { stdout::json(&summary) } else { summary.tell() }
+    if json {
+        stdout::json(&summary)?;
+    } else {
+        summary.tell()?;
+    }
+    books.write_hlog(&shim)?;
+    summary.verdict()
 }
 
 /// A file's lines, with their numbers.
 struct File {
     name: String,
-    lines: Vec<(usize, String)>,
+    lines: Vec<(usize, Line)>,
 }
+
+/// A line, or why it is no text.
+type Line = Result<String, Utf8Error>;
 
 impl File {
     fn read(path: &PathBuf) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let text = std::fs::read(path)
             .map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
-        let text = String::from_utf8_lossy(&text);
-        let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
-        let lines = numbered.filter(|(_, line)| !line.trim().is_empty()).collect();
+        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
+        let decode = |line| std::str::from_utf8(line).map(str::to_owned);
+        let lines = lines.map(|(index, line)| (index + 1, decode(line))).collect();
         Ok(Self { name, lines })
     }
 }
@@ -151,7 +164,8 @@ fn play(
     let mut order: Vec<Vec<Step>> = Vec::new();
     for (index, (number, text)) in file.lines.into_iter().enumerate() {
         let place = format!("{}:{number}", file.name);
-        let parsed = line::parse(&text).map_err(|error| error.to_string());
+        let text = text.map_err(|error| format!("not UTF-8: {error}"));
+        let parsed = text.and_then(|text| line::parse(&text).map_err(|error| error.to_string()));
         match parsed.and_then(|call| books.submit(&call.id, &place).map(|()| call)) {
             Ok(mut call) => {
                 call.forced = pool.map(PoolArg::lane);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,12 +28,19 @@ pub(super) struct Books {
     outcomes: BTreeMap<Outcome, u64>,
     /// When the first call was made, on the shim's clock and on the wall's.
     began: Option<(Moment, Duration)>,
+    /// Where the histograms go, opened before the first call.
+    hlog: Option<(PathBuf, fs::File)>,
 }
 
 impl Books {
     /// Opens the ledgers' folder: the given one, or a temporary one.
-    pub(super) fn open(folder: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(super) fn open(folder: Option<PathBuf>, hlog: Option<&Path>) -> Result<Self, Failure> {
+        let create = |path: &Path| match fs::File::create(path) {
+            Ok(file) => Ok((path.to_owned(), file)),
+            Err(error) => Err(unwritable(path, &error)),
+        };
         Ok(Self {
+            hlog: hlog.map(create).transpose()?,
             folder: LedgerFolder::open(folder)?,
             callers: CallerLedger::default(),
             places: HashMap::new(),
@@ -75,26 +82,11 @@ impl Books {
         }
     }
 
-    /// All calls are over: compares the ledgers, and writes the histograms if asked to.
-    pub(super) fn close(
-        &self,
-        shim: &Shim,
-        commands: &Commands,
-        hlog: Option<&Path>,
-    ) -> Result<Summary, Failure> {
-        let now = shim.clock().now();
-        let (began, began_unix) = self.began.unwrap_or((now, Clock::unix_now()));
-        let wall = now.since(began);
+    /// All calls are over: compares the ledgers.
+    pub(super) fn close(&self, shim: &Shim, commands: &Commands) -> Result<Summary, Failure> {
+        let (wall, _) = self.span(shim);
         let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
         let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];
-        if let Some(path) = hlog {
-            let written = fs::File::create(path).and_then(|file| {
-                write_hlog(&mut io::BufWriter::new(file), began_unix, wall, &lanes)
-            });
-            written.map_err(|error| {
-                Failure::Failed(format!("cannot write {}: {error}", path.display()))
-            })?;
-        }
         let workers = self.folder.read()?;
         let audit = Audit::of(&self.callers, &workers, |name| commands.get(name).idempotent);
         let figures = Figures {
@@ -108,6 +100,29 @@ impl Books {
         };
         Ok(Summary { summary: figures, table: table(&lanes) })
     }
+
+    /// Writes the histograms, if that was asked for.
+    pub(super) fn write_hlog(self, shim: &Shim) -> Result<(), Failure> {
+        let (wall, began_unix) = self.span(shim);
+        let Some((path, file)) = self.hlog else { return Ok(()) };
+        let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
+        let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];
+        let mut out = io::BufWriter::new(file);
+        write_hlog(&mut out, began_unix, wall, &lanes)
+            .and_then(|()| out.flush())
+            .map_err(|error| unwritable(&path, &error))
+    }
+
+    /// How long the run has taken, and when it began on the wall's clock.
+    fn span(&self, shim: &Shim) -> (Duration, Duration) {
+        let now = shim.clock().now();
+        let (began, began_unix) = self.began.unwrap_or((now, Clock::unix_now()));
+        (now.since(began), began_unix)
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Failed(format!("cannot write {}: {error}", path.display()))
 }
 
 /// The last line of a run.
@@ -130,6 +145,15 @@ struct Figures {
 }
 
 impl Summary {
+    /// Fails if a call was lost or run twice.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        let Figures { lost, duplicated, .. } = self.summary;
+        if lost == 0 && duplicated == 0 {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!("{lost} calls were lost, {duplicated} were run twice")))
+    }
+
     /// For a person: on stderr, since stdout holds the results.
     pub(super) fn tell(&self) -> Result<(), Failure> {
         let Figures { submitted, outcomes, wall_s, calls_per_s, lost, duplicated, .. } =

@@ -173,6 +173,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
             live: self.crew.live_count(),
             untried: self.crew.untried(),
             in_flight: self.calls.len(),
+            draining: self.is_draining(),
         }
     }
 

@@ -211,6 +211,6 @@ fn r7_a_drain_ends_idle_workers_politely_and_the_rest_after_its_calls() {
     assert_eq!(replied, [finish(1, End::Replied(Reply::Ok)), stop]);
     story.happens(Event::WorkerExited { worker: worker(0, 1) });
     story.happens(Event::WorkerExited { worker: worker(1, 1) });
-    let over = Census { ready: 0, live: 0, untried: 0, in_flight: 0 };
+    let over = Census { ready: 0, live: 0, untried: 0, in_flight: 0, draining: true };
     assert_eq!(story.machine.census(), over, "and nothing is started again");
 }
