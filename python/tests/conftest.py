@@ -22,6 +22,9 @@ DEADLINE = 10.0
 FOREIGN = ("DSPEX_", "GEMINI_", "POOLSHIFT_", "PYTHON")
 
 Reply = Dict[str, Any]
+NAMED = {"session_id": "s1"}
+ANONYMOUS = {"session_id": "anonymous"}
+ASKING = {"inputs": [{"name": "question"}], "outputs": [{"name": "answer"}]}
 
 
 def frame(body: bytes) -> bytes:
@@ -192,6 +195,19 @@ class Workers:
         """Stops all that were started."""
         for worker in self._started:
             worker.stop()
+
+
+def now(value: Any) -> bool:
+    """Whether a value is a time in epoch seconds, as a float, and not a duration."""
+    return isinstance(value, float) and abs(value - time.time()) < 60
+
+
+def pooled(start: Workers) -> Worker:
+    return start("--mode", "pool-worker", "--worker-id", "w1")
+
+
+def listed(worker: Worker) -> List[str]:
+    return [program["id"] for program in worker.ok("list_programs")["programs"]]
 
 
 @pytest.fixture

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import platform
 import re
-import time
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import pytest
-from conftest import Worker, Workers
-
-ASKING = {"inputs": [{"name": "question"}], "outputs": [{"name": "answer"}]}
+from conftest import ANONYMOUS, NAMED, Worker, Workers, listed, now, pooled
 
 COMMANDS = [
     "calculate",
@@ -36,26 +33,6 @@ COMMANDS = [
     "spin",
     "update_session_data",
 ]
-
-NAMED = {"session_id": "s1"}
-ANONYMOUS = {"session_id": "anonymous"}
-
-
-def now(value: Any) -> bool:
-    """Whether a value is a time in epoch seconds, as a float, and not a duration."""
-    return isinstance(value, float) and abs(value - time.time()) < 60
-
-
-def standalone(start: Workers) -> Worker:
-    return start()
-
-
-def pooled(start: Workers) -> Worker:
-    return start("--mode", "pool-worker", "--worker-id", "w1")
-
-
-def listed(worker: Worker) -> List[str]:
-    return [program["id"] for program in worker.ok("list_programs")["programs"]]
 
 
 # ping
@@ -89,7 +66,7 @@ def test_ping_names_the_worker_if_it_has_a_name(start: Workers) -> None:
 
 
 def test_a_model_is_configured_with_defaults(start: Workers) -> None:
-    result = standalone(start).ok("configure_lm", {"model": "gemini-1.5-flash", "api_key": "k"})
+    result = start().ok("configure_lm", {"model": "gemini-1.5-flash", "api_key": "k"})
     assert result == {
         "status": "configured",
         "model": "gemini-1.5-flash",
@@ -100,7 +77,7 @@ def test_a_model_is_configured_with_defaults(start: Workers) -> None:
 
 def test_a_model_is_configured_as_asked(start: Workers) -> None:
     args = {"model": "gemini-2", "api_key": "k", "temperature": 0, "provider": "google"}
-    result = standalone(start).ok("configure_lm", args)
+    result = start().ok("configure_lm", args)
     assert (result["model"], result["temperature"]) == ("gemini-2", 0)
 
 
@@ -146,7 +123,7 @@ def test_the_api_key_is_put_into_the_environment(start: Workers) -> None:
 
 
 def test_stats_have_the_legacy_fields(start: Workers) -> None:
-    stats = standalone(start).ok("get_stats")
+    stats = start().ok("get_stats")
     assert 0 <= stats.pop("uptime") < 60
     assert isinstance(stats.pop("dspy_available"), bool)
     assert isinstance(stats.pop("gemini_available"), bool)
@@ -156,7 +133,7 @@ def test_stats_have_the_legacy_fields(start: Workers) -> None:
 
 
 def test_stats_count_programs_and_errors(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1"})
     worker.error("create_program", {"id": "p1"})
     stats = worker.ok("get_stats")
@@ -166,7 +143,7 @@ def test_stats_count_programs_and_errors(start: Workers) -> None:
 
 
 def test_stats_count_every_command(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("ping")
     worker.ok("echo")
     worker.error("fail")
@@ -185,7 +162,7 @@ def test_cleanup_forgets_all_programs(start: Workers, mode: str) -> None:
 
 
 def test_reset_forgets_programs_and_counters(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1"})
     worker.error("create_program", {"id": "p1"})
     assert worker.ok("reset_state") == {
@@ -216,7 +193,7 @@ def test_standalone_has_no_sessions_to_end(shared: Worker, args: Dict[str, Any])
 
 
 def test_shutdown_in_standalone_forgets_programs(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1"})
     assert worker.ok("shutdown", {"worker_id": "ignored"}) == {
         "status": "shutting_down",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import pytest
-from conftest import Worker, Workers
+from conftest import ANONYMOUS, ASKING, NAMED, Worker, Workers, now, pooled
 
 SIGNATURE = {
     "name": "shop.Pricing",
@@ -15,7 +14,6 @@ SIGNATURE = {
     "outputs": [{"name": "total"}, {"name": "2nd"}],
 }
 MAPPING = {"order": "order", "unit-price": "unit_price", "total": "total", "2nd": "field_3"}
-ASKING = {"inputs": [{"name": "question"}], "outputs": [{"name": "answer"}]}
 RECORD = {
     "program_id": "p1",
     "signature_def": ASKING,
@@ -28,26 +26,6 @@ RECORD = {
     "program_type": "predict",
     "signature": ASKING,
 }
-
-NAMED = {"session_id": "s1"}
-ANONYMOUS = {"session_id": "anonymous"}
-
-
-def now(value: Any) -> bool:
-    """Whether a value is a time in epoch seconds, as a float, and not a duration."""
-    return isinstance(value, float) and abs(value - time.time()) < 60
-
-
-def standalone(start: Workers) -> Worker:
-    return start()
-
-
-def pooled(start: Workers) -> Worker:
-    return start("--mode", "pool-worker", "--worker-id", "w1")
-
-
-def listed(worker: Worker) -> List[str]:
-    return [program["id"] for program in worker.ok("list_programs")["programs"]]
 
 
 @pytest.mark.parametrize("args", [ANONYMOUS, NAMED])
@@ -105,7 +83,7 @@ def test_a_pool_worker_needs_a_session(
 
 
 def test_a_program_can_be_made_once_in_standalone(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1"})
     assert worker.error("create_program", {"id": "p1"}) == "Program with ID 'p1' already exists"
 
@@ -127,7 +105,7 @@ def test_a_program_runs(start: Workers, mode: str) -> None:
 
 
 def test_a_program_gives_each_output_by_its_own_name(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1", "signature": SIGNATURE})
     args = {"program_id": "p1", "inputs": {"unit-price": 3, "order": "tea"}}
     outputs = worker.ok("execute_program", args)["outputs"]
@@ -139,7 +117,7 @@ def test_a_program_gives_each_output_by_its_own_name(start: Workers) -> None:
 
 
 def test_inputs_may_be_absent(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1"})
     result = worker.ok("execute_program", {"program_id": "p1"})
     assert result["outputs"] == {"answer": "answer for question="}
@@ -147,7 +125,7 @@ def test_inputs_may_be_absent(start: Workers) -> None:
 
 @pytest.mark.parametrize("inputs", [None, "text", [1]])
 def test_inputs_that_are_no_object_are_an_error(start: Workers, inputs: Any) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1", "signature": ASKING})
     error = worker.error("execute_program", {"program_id": "p1", "inputs": inputs})
     assert error == "Program execution failed: inputs must be an object"
@@ -249,7 +227,7 @@ def test_info_of_program_data_sent_back(start: Workers) -> None:
 
 
 def test_programs_are_listed_in_standalone(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     assert worker.ok("list_programs") == {"programs": [], "total_count": 0}
     worker.ok("create_program", {"id": "p1", "signature": ASKING})
     worker.ok("create_gemini_program", {"id": "g1", "signature": SIGNATURE})
@@ -318,28 +296,28 @@ def test_a_gemini_program_has_the_model_asked_for(shared: Worker) -> None:
 
 
 def test_a_gemini_program_runs_as_a_program_too(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_gemini_program", {"id": "g1", "signature": ASKING})
     args = {"program_id": "g1", "inputs": {"question": "what is 2*2"}}
     assert worker.ok("execute_program", args)["outputs"] == {"answer": "4"}
 
 
 def test_a_program_is_not_a_gemini_program(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_program", {"id": "p1"})
     error = worker.error("execute_gemini_program", {"program_id": "p1"})
     assert error == "Program p1 is not a Gemini program"
 
 
 def test_a_gemini_program_can_be_made_once_in_standalone(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_gemini_program", {"id": "g1"})
     error = worker.error("create_gemini_program", {"id": "g1"})
     assert error == "Program with ID 'g1' already exists"
 
 
 def test_a_gemini_program_that_fails_says_so(start: Workers) -> None:
-    worker = standalone(start)
+    worker = start()
     worker.ok("create_gemini_program", {"id": "g1", "signature": ASKING})
     error = worker.error("execute_gemini_program", {"program_id": "g1", "inputs": "text"})
     assert error.startswith("Gemini program execution failed: ")

@@ -7,6 +7,7 @@ mod failure;
 mod ledgers;
 mod logging;
 mod progress;
+mod rate;
 mod run;
 mod stdout;
 

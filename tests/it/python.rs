@@ -96,14 +96,19 @@ fn spans(folder: &Path) -> Vec<(u64, u64)> {
     spans
 }
 
-fn gathering(folder: &Path, size: usize) -> Config {
-    let mut config = config(4);
-    config.worker.program = WorkerProgram::App("gathering".to_owned());
+/// Workers that run an app of `tests/fixtures`.
+fn fixture(app: &str, workers: usize) -> Config {
+    let mut config = config(workers);
+    config.worker.program = WorkerProgram::App(app.to_owned());
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    config.worker.env.insert("PYTHONPATH".to_owned(), fixtures.to_owned());
+    config
+}
+
+fn gathering(folder: &Path, size: usize) -> Config {
+    let mut config = fixture("gathering", 4);
     let folder = folder.to_str().unwrap();
-    for (name, value) in
-        [("PYTHONPATH", fixtures), ("GATHERING", folder), ("GATHERING_SIZE", &size.to_string())]
-    {
+    for (name, value) in [("GATHERING", folder), ("GATHERING_SIZE", &size.to_string())] {
         config.worker.env.insert(name.to_owned(), value.to_owned());
     }
     config
@@ -331,12 +336,7 @@ async fn r18_both_lanes_note_what_they_execute_and_a_doctored_ledger_shows() {
 #[ignore = "measures time; run by scripts/soak"]
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn start_up_figures() {
-    let slow = |workers: usize| {
-        let mut config = gathering(Path::new("/"), 1);
-        config.worker.program = WorkerProgram::App("slow_import".to_owned());
-        (config.v2.size, config.v3.size, config.v3.min_ready) = (workers, workers, workers);
-        config
-    };
+    let slow = |workers| fixture("slow_import", workers);
     let clock = Clock::start();
     let mut one = Duration::MAX;
     for _ in 0..3 {
@@ -361,22 +361,22 @@ async fn start_up_figures() {
 }
 
 #[tokio::test]
-async fn r4_r5_a_worker_knows_what_is_left_of_the_budget_and_its_end_is_told() {
-    let mut config = gathering(Path::new("/"), 1);
-    config.worker.program = WorkerProgram::App("left".to_owned());
-    (config.v3.size, config.v3.min_ready) = (1, 1);
-    let pool = v3(&config).await;
+async fn r5_a_worker_is_told_what_is_left_of_the_budget() {
+    let pool = v3(&fixture("timeouts", 1)).await;
     let second = Call { budget: Some(Duration::from_secs(20)), ..call("left", &json!({})) };
     let (first, second) =
         tokio::join!(pool.call(call("sleep", &json!({"ms": 500}))), pool.call(second));
     assert_eq!(first.outcome(), Outcome::Ok);
     let left = result(&second)["left_s"].as_f64().unwrap();
     assert!(left > 1.0 && left < 19.75, "{left} s: it waited for half a second");
-    // R4: more frames than Python writes of a stack.
-    let deep = Call {
-        budget: Some(Duration::from_millis(300)),
-        ..call("recurse", &json!({"depth": 150}))
-    };
+    pool.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn r4_a_stack_of_more_frames_than_python_writes_is_told() {
+    let pool = v3(&fixture("timeouts", 1)).await;
+    let budget = Some(Duration::from_millis(300));
+    let deep = Call { budget, ..call("recurse", &json!({"depth": 150})) };
     let error = pool.call(deep).await.result.unwrap_err();
     let CallError::ExecTimeout { post_mortem, .. } = &error else { panic!("{error}") };
     assert!(post_mortem.stacks.iter().any(|line| line.contains("in recurse")), "{error}");

@@ -21,6 +21,7 @@ use crate::cli::demo::plan::Arrival;
 use crate::cli::demo::story::Story;
 use crate::cli::failure::Failure;
 use crate::cli::ledgers::LedgerFolder;
+use crate::cli::rate::rate;
 use crate::cli::{progress, stdout};
 
 /// Up, and back again.
@@ -38,7 +39,11 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
     /// Calls in all; at least 800 for each of the five steps are made
-    #[arg(long, default_value_t = 6000, value_parser = calls)]
+    #[arg(
+        long,
+        default_value_t = 6000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+    )]
     calls: u32,
     /// Calls per second, open loop
     #[arg(long, default_value_t = 800.0, value_parser = rate)]
@@ -46,20 +51,6 @@ pub(crate) struct DemoArgs {
     /// Draws the calls
     #[arg(long, default_value_t = 1)]
     seed: u64,
-}
-
-fn calls(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(calls) if (1..=10_000_000).contains(&calls) => Ok(calls),
-        _ => Err("must be 1 to 10000000 calls".to_owned()),
-    }
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (1.0..=1e6).contains(&rate) => Ok(rate),
-        _ => Err("must be 1 to 1000000 calls a second".to_owned()),
-    }
 }
 
 pub(crate) async fn demo(mut config: Config, args: DemoArgs, json: bool) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ use poolshift::{Call, Outcome, SessionId, Shim, ShimOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::cli::failure::Failure;
+use crate::cli::rate::rate;
 use crate::cli::run::line::Caller;
 use crate::cli::run::pool::PoolArg;
 use crate::cli::run::summary::Books;
@@ -47,13 +48,6 @@ pub(crate) struct RunArgs {
     /// Keep the workers' ledgers in this folder
     #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (0.001..=1e6).contains(&rate) => Ok(rate),
-        _ => Err("must be 0.001 to 1000000 calls a second".to_owned()),
-    }
 }
 
 pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(), Failure> {

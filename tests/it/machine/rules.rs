@@ -83,7 +83,6 @@ fn r1_an_unsent_call_returns_to_the_head_at_most_three_times() {
     assert_eq!(story.submit(2, None), []);
     let mut holder = worker(0, 1);
     for _ in 0..3 {
-        // A worker that had answered nothing rests before its successor is started.
         let broke = story.breaks(1, holder, Sent::None, Breakage::Lost);
         assert_eq!(broke, [Action::Stop { worker: holder, how: Stop::Kill }]);
         holder = worker(0, holder.generation + 1);
