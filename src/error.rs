@@ -347,6 +347,9 @@ pub enum StartError {
     /// The worker was told to stop while it was starting.
     #[error("the worker was stopped before it was ready")]
     Stopped,
+    /// A team's own pool did not start, for a reason of its own.
+    #[error("{0}")]
+    Own(String),
 }
 
 fn quoted(stderr: &str) -> String {

@@ -1,11 +1,13 @@
 //! What every pool is to its callers: somewhere to run a call, and a status.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::call::{Answer, Call, SessionId};
 use crate::error::Outcome;
@@ -56,8 +58,25 @@ impl Serialize for WorkerId {
     }
 }
 
+impl FromStr for WorkerId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('.').and_then(|(slot, generation)| {
+            Some(Self { slot: slot.parse().ok()?, generation: generation.parse().ok()? })
+        });
+        numbers.ok_or_else(|| format!("{text:?} is no worker: expected SLOT.GENERATION"))
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// A pool's gauges and counters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolStatus {
     /// How many workers the pool is meant to have.
     pub size: usize,
@@ -82,34 +101,74 @@ pub struct PoolStatus {
     /// Starts that did not become ready.
     pub start_failures: u64,
     /// From the first start until the pool had as many ready workers as it is meant to have.
-    #[serde(rename = "startup_s", serialize_with = "as_seconds")]
+    #[serde(rename = "startup_duration_s", with = "seconds")]
     pub startup_duration: Option<Duration>,
     /// Calls finished so far, by outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// Times of the calls finished so far, where the pool keeps them.
+    pub request: Option<RequestTimes>,
     /// Whether the pool has stopped taking calls.
     pub draining: bool,
     /// Each slot that has had a worker.
     pub workers: Vec<WorkerStatus>,
 }
 
+/// Times of finished calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RequestTimes {
+    /// From planned arrival until a worker was assigned, or until the end.
+    pub queued_time_ms: Spread,
+    /// From planned arrival to outcome.
+    pub total_time_ms: Spread,
+}
+
+/// How a time was spread, in the unit that the field's name says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Half took at most this long.
+    pub p50: f64,
+    /// 90 % took at most this long.
+    pub p90: f64,
+    /// 99 % took at most this long.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
+}
+
 /// One slot's worker.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// The slot's present process, or its last.
     pub id: WorkerId,
     /// Its process id, while it lives.
     pub pid: Option<u32>,
     /// What it is doing: the name of its slot's state.
-    pub health: &'static str,
+    pub health_status: Cow<'static, str>,
     /// Calls the slot's workers have answered.
     pub requests: u64,
     /// How many of these answers were Python errors.
     pub errors: u64,
     /// Mean time from assignment to answer.
-    #[serde(rename = "response_time_s", serialize_with = "as_seconds")]
+    #[serde(rename = "response_time_s", with = "seconds")]
     pub response_time: Option<Duration>,
 }
 
-fn as_seconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    span.map(|span| span.as_secs_f64()).serialize(serializer)
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        span.map(|span| span.as_secs_f64()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let seconds: Option<f64> = Option::deserialize(deserializer)?;
+        seconds.map(Duration::try_from_secs_f64).transpose().map_err(de::Error::custom)
+    }
 }

@@ -14,8 +14,12 @@ pub(crate) enum Failure {
     Failed(String),
     /// It was asked wrongly: exit 2.
     Usage(String),
+    /// A gate or a comparison failed: exit 3.
+    Gate(String),
     /// The config is wrong: exit 4.
     Config(ConfigError),
+    /// No running process could be reached: exit 5.
+    Unreachable(String),
     /// Ctrl-C or SIGTERM: exit 130.
     Interrupted,
     /// The reader of stdout has gone: what could be told has been told.
@@ -31,7 +35,9 @@ impl Failure {
         match self {
             Self::Failed(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
+            Self::Gate(_) => ExitCode::from(3),
             Self::Config(_) => ExitCode::from(4),
+            Self::Unreachable(_) => ExitCode::from(5),
             Self::Interrupted => ExitCode::from(130),
             Self::ClosedPipe => ExitCode::SUCCESS,
         }
@@ -40,7 +46,9 @@ impl Failure {
     /// Writes the message to stderr; if that is gone too, the exit code has to do.
     pub(crate) fn explain(&self) {
         let text = match self {
-            Self::Failed(text) | Self::Usage(text) => text.clone(),
+            Self::Failed(text) | Self::Usage(text) | Self::Gate(text) | Self::Unreachable(text) => {
+                text.clone()
+            }
             Self::Config(error) => error.to_string(),
             Self::Interrupted => "interrupted".to_owned(),
             Self::ClosedPipe => return,

@@ -8,7 +8,9 @@ mod ledgers;
 mod logging;
 mod progress;
 mod rate;
+mod rollout;
 mod run;
+mod status;
 mod stdout;
 
 use std::path::PathBuf;
@@ -54,6 +56,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run the calls of JSON-lines files through the router
     Run(run::RunArgs),
+    /// How the running processes are: rollout, sessions, both pools
+    Status(status::StatusArgs),
+    /// Look at the rollout, and change it in running processes
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
     /// Start what is needed, make one call, print its result
     Call(call::CallArgs),
     /// Measure
@@ -95,6 +102,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Demo(args) => demo::demo(config, args, global.json).await,
         Command::Run(args) => run::run(config, args, global.json).await,
+        Command::Status(args) => status::status(config, args, global.json).await,
+        Command::Rollout(command) => rollout::rollout(config, command, global.json).await,
         Command::Call(args) => call::call(config, args, global.json).await,
         Command::Bench(command) => bench::bench(config, command, global.json).await,
     }

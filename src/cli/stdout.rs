@@ -8,8 +8,17 @@ use crate::cli::failure::Failure;
 
 /// Prints one line.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    write(&[text, "\n"])
+}
+
+/// Prints a text as it is.
+pub(crate) fn text(text: &str) -> Result<(), Failure> {
+    write(&[text])
+}
+
+fn write(parts: &[&str]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+    let written = parts.iter().try_for_each(|part| out.write_all(part.as_bytes()));
     written.and_then(|()| out.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
         _ => Failure::Failed(format!("cannot write to stdout: {error}")),

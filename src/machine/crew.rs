@@ -177,7 +177,7 @@ impl Crew {
         WorkerStatus {
             id: self.worker(index),
             pid: None,
-            health: slot.state.as_str(),
+            health_status: slot.state.as_str().into(),
             requests: slot.requests,
             errors: slot.errors,
             response_time: slot.busy.checked_div(answered),

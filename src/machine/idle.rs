@@ -105,9 +105,9 @@ impl<K: Clone + Ord, V> IdleMap<K, V> {
         }
     }
 
-    /// All keys with their values, by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter().map(|(key, entry)| (key, &entry.value))
+    /// All keys with their last use and their values, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, Moment, &V)> {
+        self.entries.iter().map(|(key, entry)| (key, entry.last_used, &entry.value))
     }
 
     /// All values, to change them.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::call::{Class, Timing};
 use crate::error::Outcome;
 pub use crate::meter::series::Series;
+use crate::pool::{RequestTimes, Spread};
 
 /// The books of one pool. Written under the pool's lock, so the counts agree to the unit.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +85,25 @@ impl MeterSnapshot {
         let mut total = Series::default();
         self.latencies.values().for_each(|latencies| total.merge(&latencies.total));
         total
+    }
+
+    /// Waiting times of all calls, whatever their class and outcome.
+    #[must_use]
+    pub fn queued(&self) -> Series {
+        let mut queued = Series::default();
+        self.latencies.values().for_each(|latencies| queued.merge(&latencies.queued));
+        queued
+    }
+
+    /// The times of all calls, for a pool's status.
+    #[must_use]
+    pub fn request_times(&self) -> RequestTimes {
+        let spread = |series: Series| {
+            let millis = |span: std::time::Duration| span.as_secs_f64() * 1e3;
+            let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|q| millis(series.quantile(q)));
+            Spread { p50, p90, p99, max: millis(series.max()) }
+        };
+        RequestTimes { queued_time_ms: spread(self.queued()), total_time_ms: spread(self.total()) }
     }
 
     /// Calls that were finished with anything but a good answer.

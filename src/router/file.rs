@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
@@ -18,11 +19,29 @@ use crate::router::policy::{Percents, Policy};
 /// ```
 ///
 /// `percent` may be left out of a file that says `killed = true`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolloutFile {
     /// Raised by each change; a file without one counts as new whenever it differs.
     pub version: Option<u64>,
+    /// V3's share of every class that the file does not name.
+    pub percent: Option<Percent>,
     /// V3's share of each class; a kill switch alone leaves the shares as they are.
+    pub percents: Option<Percents>,
+    /// Everything goes to V2.
+    pub killed: bool,
+    /// The salt of the buckets, if the file sets it.
+    pub flag: Option<Arc<str>>,
+    /// The hash of the audit line that put the file into place, if the tool wrote it.
+    pub audit: Option<Arc<str>>,
+}
+
+/// What a rollout file says about the rollout, and nothing about how it came to say so: two
+/// files with the same standing ask for the same thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The file's version, if it gives one.
+    pub version: Option<u64>,
+    /// V3's share of each class; none where a kill switch leaves them as they are.
     pub percents: Option<Percents>,
     /// Everything goes to V2.
     pub killed: bool,
@@ -38,9 +57,15 @@ pub struct BadRolloutFile {
     pub problems: Vec<String>,
     /// Whether it turns the kill switch on all the same: whoever does that must be heard.
     pub killed: bool,
+    /// Its format, if that is newer than [`FORMAT`]; such a file is never written over.
+    pub newer: Option<u64>,
 }
 
-const KEYS: [&str; 7] = ["version", "percent", "classes", "killed", "flag", "reason", "actor"];
+/// The newest format of rollout files that this version reads; a file that names none is of it.
+pub const FORMAT: u64 = 1;
+
+const KEYS: [&str; 9] =
+    ["format", "version", "percent", "classes", "killed", "flag", "reason", "actor", "audit"];
 const CLASSES: [&str; 3] = ["read", "write", "critical"];
 
 impl RolloutFile {
@@ -49,20 +74,38 @@ impl RolloutFile {
     /// # Errors
     /// With every problem at once.
     pub fn parse(text: &str) -> Result<Self, BadRolloutFile> {
+        let bad = |problems, killed, newer| BadRolloutFile { problems, killed, newer };
         let table = DeTable::parse(text)
-            .map_err(|error| BadRolloutFile { problems: vec![error.to_string()], killed: false })?;
+            .map_err(|error| bad(vec![error.to_string()], false, None))?
+            .into_inner();
         let mut parser = Parser { text, problems: Vec::new() };
-        let file = parser.file(table.get_ref());
+        let format = parser.whole_number(&table, "format").filter(|format| *format > FORMAT);
+        let file = parser.file(&table);
+        if let Some(format) = format {
+            // Whatever else is strange in it is not a mistake.
+            let problem = format!(
+                "it is of format {format}, newer than {FORMAT}, which this version understands; \
+                 use a newer poolshift"
+            );
+            return Err(bad(vec![problem], file.killed, Some(format)));
+        }
         if parser.problems.is_empty() {
             return Ok(file);
         }
-        Err(BadRolloutFile { problems: parser.problems, killed: file.killed })
+        Err(bad(parser.problems, file.killed, None))
+    }
+
+    /// What it says about the rollout.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let Self { version, percents, killed, ref flag, .. } = *self;
+        Standing { version, percents, killed, flag: flag.clone() }
     }
 
     /// The kill switch and nothing else.
     #[must_use]
     pub fn kill_switch() -> Self {
-        Self { version: None, percents: None, killed: true, flag: None }
+        Self { killed: true, ..Self::default() }
     }
 
     /// The policy that the file asks for in place of the one in force.
@@ -94,20 +137,26 @@ impl Parser<'_> {
         if silent && !killed {
             self.problems.push("no percent; write V3's share, such as percent = 12.5".to_owned());
         }
-        let percents = self.percents(table);
+        let percent = self.percent(table, "percent");
+        let percents = self.percents(table, percent.unwrap_or(Percent::ZERO));
         RolloutFile {
-            version: self.take(table, "version", "a whole number", |value| match value {
-                DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-                _ => None,
-            }),
+            version: self.whole_number(table, "version"),
+            percent,
             percents: percents.filter(|_| !silent),
             killed,
             flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
+            audit: self.take(table, "audit", "a text", |value| value.as_str().map(Arc::from)),
         }
     }
 
-    fn percents(&mut self, table: &DeTable<'_>) -> Option<Percents> {
-        let percent = self.percent(table, "percent").unwrap_or(Percent::ZERO);
+    fn whole_number(&mut self, table: &DeTable<'_>, key: &str) -> Option<u64> {
+        self.take(table, key, "a whole number", |value| match value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            _ => None,
+        })
+    }
+
+    fn percents(&mut self, table: &DeTable<'_>, percent: Percent) -> Option<Percents> {
         let mut of = [percent; 3];
         if table.contains_key("classes") {
             let is_table = |value: &DeValue<'_>| value.as_table().map(|_| ());
@@ -202,6 +251,14 @@ mod tests {
             let killed = RolloutFile::parse(&format!("killed = true\n{text}")).unwrap_err();
             assert!(killed.killed, "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_of_a_newer_format_is_refused_as_such_and_its_kill_switch_is_heard() {
+        let error = RolloutFile::parse("format = 2\nkilled = true\nstages = [1]\n").unwrap_err();
+        assert_eq!((error.problems.len(), error.killed, error.newer), (1, true, Some(2)));
+        assert!(error.to_string().contains("format 2, newer than 1"), "{error}");
+        assert!(RolloutFile::parse("format = 1\npercent = 5\n").is_ok());
     }
 
     #[test]

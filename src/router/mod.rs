@@ -1,7 +1,11 @@
 //! The router sends each call to V2 or V3.
 
+pub mod audit;
 pub mod bucket;
+pub mod draft;
+pub mod edit;
 pub mod file;
+pub mod paths;
 pub mod percent;
 pub mod pins;
 pub mod policy;
@@ -13,13 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch::{Receiver, Sender};
 
 use crate::call::{Answer, Call, Class, Lane, SessionId};
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::router::bucket::draw;
 use crate::router::file::RolloutFile;
-use crate::router::pins::PinShard;
+use crate::router::pins::{PinCensus, PinShard};
 use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
 use crate::session::Sessions;
 
@@ -37,6 +42,8 @@ pub struct Router<Legacy, Next> {
     shards: Vec<Mutex<PinShard>>,
     /// Held while the policy is replaced and the pins follow, so that changes come one by one.
     changing: Mutex<()>,
+    /// The epoch in force, told once it is: the policy is stored, and the pins have followed.
+    changed: Sender<u64>,
     draws: [AtomicU64; 2],
     sessions: Arc<Sessions>,
     clock: Clock,
@@ -86,6 +93,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         Self {
             legacy,
             next,
+            changed: Sender::new(policy.epoch),
             policy: ArcSwap::from_pointee(policy),
             shards,
             changing: Mutex::new(()),
@@ -206,6 +214,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         for shard in &self.shards {
             lock(shard).follow(&policy);
         }
+        self.changed.send_replace(policy.epoch);
         Ok(policy)
     }
 
@@ -225,11 +234,24 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         Draws { v2: of(Lane::V2), v3: of(Lane::V3) }
     }
 
-    /// How many live sessions have at least their reads in this lane.
+    /// The epoch in force, whenever it changes.
     #[must_use]
-    pub fn pins(&self, lane: Lane) -> usize {
-        let policy = self.policy.load();
-        self.shards.iter().map(|shard| lock(shard).count(&policy, lane)).sum()
+    pub fn epochs(&self) -> Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The live sessions that have at least their reads in this lane.
+    #[must_use]
+    pub fn pins(&self, lane: Lane) -> PinCensus {
+        let (policy, now) = (self.policy.load(), self.clock.now());
+        let shards = self.shards.iter().map(|shard| lock(shard).census(now, &policy, lane));
+        shards.fold(PinCensus::default(), PinCensus::with)
+    }
+
+    /// How many pins went because there were more than `max_pins`.
+    #[must_use]
+    pub fn evicted_pins(&self) -> u64 {
+        self.shards.iter().map(|shard| lock(shard).evicted()).sum()
     }
 
     /// The legacy pool.

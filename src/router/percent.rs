@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// Thousandths of a percent, from 0 to 100000; as many buckets go to V3.
@@ -75,9 +75,26 @@ impl Serialize for Percent {
     }
 }
 
+/// From the number's shortest text, which for thousandths is the one they were written by.
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        number.to_string().parse().map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_percent_survives_json() {
+        for thousandths in 0..=100_000 {
+            let json = serde_json::to_string(&Percent(thousandths)).unwrap();
+            assert_eq!(serde_json::from_str::<Percent>(&json).unwrap(), Percent(thousandths));
+        }
+        assert!(serde_json::from_str::<Percent>("1.2345").is_err());
+    }
 
     #[test]
     fn r12_percent_is_exact_and_a_fourth_decimal_is_an_error() {

@@ -26,6 +26,34 @@ pub struct PinShard {
 struct Pin {
     bucket: u32,
     percents: Percents,
+    /// The session's first call.
+    born: Moment,
+}
+
+/// The pins of one lane, seen at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PinCensus {
+    /// Live sessions that have at least their reads in this lane.
+    pub count: usize,
+    /// From the first call of the oldest session until now.
+    pub oldest: Duration,
+    /// The ages of all, added up; divided by `count` it is their mean.
+    pub ages: Duration,
+    /// From the last call of the session that has been silent longest until now.
+    pub longest_idle: Duration,
+}
+
+impl PinCensus {
+    /// Adds the pins of another shard.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            oldest: self.oldest.max(other.oldest),
+            ages: self.ages + other.ages,
+            longest_idle: self.longest_idle.max(other.longest_idle),
+        }
+    }
 }
 
 impl PinShard {
@@ -54,7 +82,8 @@ impl PinShard {
         if drawn {
             self.make_room();
             let bucket = draw(&policy.flag, session.as_str()).bucket;
-            self.pins.insert(session.clone(), now, Pin { bucket, percents: policy.percents });
+            let pin = Pin { bucket, percents: policy.percents, born: now };
+            self.pins.insert(session.clone(), now, pin);
         }
         let pin = self.pins.touch(session, now).expect("it is live, or was inserted above");
         // A rollback that has not reached this shard yet counts all the same.
@@ -68,7 +97,8 @@ impl PinShard {
     /// at once, and a raise leaves them.
     pub fn follow(&mut self, policy: &Policy) {
         if policy.killed {
-            let dropped: Vec<SessionId> = self.of_lane(policy, Lane::V3).cloned().collect();
+            let in_v3 = self.of_lane(policy, Lane::V3);
+            let dropped: Vec<SessionId> = in_v3.map(|(session, ..)| session.clone()).collect();
             dropped.iter().for_each(|session| self.end(session));
         }
         for pin in self.pins.values_mut() {
@@ -81,10 +111,14 @@ impl PinShard {
         self.pins.remove(session);
     }
 
-    /// How many live sessions have at least their reads in this lane.
+    /// The live sessions that have at least their reads in this lane.
     #[must_use]
-    pub fn count(&self, policy: &Policy, lane: Lane) -> usize {
-        self.of_lane(policy, lane).count()
+    pub fn census(&self, now: Moment, policy: &Policy, lane: Lane) -> PinCensus {
+        let live = self.of_lane(policy, lane).filter(|(_, used, _)| *used + self.ttl > now);
+        live.fold(PinCensus::default(), |census, (_, used, pin)| {
+            let (age, idle) = (now.since(pin.born), now.since(used));
+            census.with(PinCensus { count: 1, oldest: age, ages: age, longest_idle: idle })
+        })
     }
 
     /// How many pins went because there were too many.
@@ -97,9 +131,9 @@ impl PinShard {
         &'a self,
         policy: &'a Policy,
         lane: Lane,
-    ) -> impl Iterator<Item = &'a SessionId> {
+    ) -> impl Iterator<Item = (&'a SessionId, Moment, &'a Pin)> {
         let in_lane = move |pin: &Pin| policy.lane(&pin.percents, Class::Read, pin.bucket) == lane;
-        self.pins.iter().filter(move |(_, pin)| in_lane(pin)).map(|(session, _)| session)
+        self.pins.iter().filter(move |(_, _, pin)| in_lane(pin))
     }
 
     /// Whether the session has a pin; one that has expired and was not swept away yet goes now.
@@ -198,8 +232,27 @@ mod tests {
             let session = SessionId::new(name).unwrap();
             shard.decide(second(at as u64), &session, Class::Read, &policy("50"));
         }
-        let names: Vec<&str> = shard.pins.iter().map(|(session, _)| session.as_str()).collect();
+        let names: Vec<&str> = shard.pins.iter().map(|(session, ..)| session.as_str()).collect();
         assert_eq!((names, shard.evicted()), (vec!["b", "c"], 1));
+    }
+
+    #[test]
+    fn r14_a_census_tells_how_many_sessions_live_in_a_lane_and_how_old_they_are() {
+        let mut shard = PinShard::new(TTL, 10);
+        for (at, name) in [(0, "session-1"), (10, "session-3"), (30, "session-2")] {
+            let session = SessionId::new(name).unwrap();
+            shard.decide(second(at), &session, Class::Read, &policy("50"));
+        }
+        shard.decide(second(40), &session(), Class::Read, &policy("50"));
+        let seconds = Duration::from_secs;
+        let census = |at, lane| shard.census(second(at), &policy("50"), lane);
+        let (oldest, ages, longest_idle) = (seconds(45), seconds(60), seconds(15));
+        let in_v3 = PinCensus { count: 2, oldest, ages, longest_idle };
+        assert_eq!(census(45, Lane::V3), in_v3, "buckets 15351 and 13679");
+        assert_eq!(census(45, Lane::V2).count, 1, "bucket 61477");
+        assert_eq!(census(95, Lane::V3).count, 1, "what has expired is not alive");
+        let sum = in_v3.with(census(45, Lane::V2));
+        assert_eq!((sum.count, sum.oldest, sum.longest_idle), (3, seconds(45), seconds(35)));
     }
 
     #[test]

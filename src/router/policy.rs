@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::call::{Class, Lane};
@@ -10,11 +10,28 @@ use crate::router::percent::Percent;
 
 /// V3's share of each class. Read never lags behind write, nor write behind critical, so the
 /// sets of sessions in V3 are nested (R12).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unordered")]
 pub struct Percents {
     read: Percent,
     write: Percent,
     critical: Percent,
+}
+
+/// Percentages as they are read, before their order is checked.
+#[derive(Deserialize)]
+struct Unordered {
+    read: Percent,
+    write: Percent,
+    critical: Percent,
+}
+
+impl TryFrom<Unordered> for Percents {
+    type Error = Disorder;
+
+    fn try_from(Unordered { read, write, critical }: Unordered) -> Result<Self, Disorder> {
+        Self::new(read, write, critical)
+    }
 }
 
 /// Percentages out of order.
@@ -72,6 +89,45 @@ impl Percents {
     pub fn are_partial(&self) -> bool {
         let ends = [Percent::ZERO, Percent::HUNDRED];
         Class::ALL.iter().any(|class| !ends.contains(&self.of(*class)))
+    }
+}
+
+/// How far a rollout has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// No class has a share in V3.
+    Off,
+    /// On the way.
+    Ramp,
+    /// Every class is in V3 altogether.
+    Complete,
+    /// The kill switch is on, whatever the shares are.
+    Killed,
+}
+
+impl Stage {
+    /// The stage that these settings amount to.
+    #[must_use]
+    pub fn of(percents: &Percents, killed: bool) -> Self {
+        let all = |end| Class::ALL.iter().all(|class| percents.of(*class) == end);
+        match killed {
+            true => Self::Killed,
+            false if all(Percent::ZERO) => Self::Off,
+            false if all(Percent::HUNDRED) => Self::Complete,
+            false => Self::Ramp,
+        }
+    }
+
+    /// The name used in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Ramp => "ramp",
+            Self::Complete => "complete",
+            Self::Killed => "killed",
+        }
     }
 }
 

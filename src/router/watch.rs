@@ -8,6 +8,7 @@ use std::time::Duration;
 use notify::event::{EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinHandle;
 
 use crate::router::file::RolloutFile;
@@ -19,7 +20,16 @@ const POLL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct RolloutWatch {
     task: JoinHandle<()>,
+    refused: Receiver<Option<String>>,
     _watcher: Option<RecommendedWatcher>,
+}
+
+impl RolloutWatch {
+    /// Why the file, as it is now, is not in force; none while it is, or while there is none.
+    #[must_use]
+    pub fn refused(&self) -> Receiver<Option<String>> {
+        self.refused.clone()
+    }
 }
 
 impl Drop for RolloutWatch {
@@ -36,7 +46,9 @@ pub fn watch(
     path: &Path,
     apply: impl Fn(&RolloutFile) -> Result<String, String> + Send + 'static,
 ) -> RolloutWatch {
-    let mut reader = FileReader { path: path.to_owned(), seen: None, looked: false, apply };
+    let (refusals, refused) = tokio::sync::watch::channel(None);
+    let (seen, looked) = (None, false);
+    let mut reader = FileReader { path: path.to_owned(), seen, looked, refusals, apply };
     reader.look();
     let changed = Arc::new(Notify::new());
     let watcher = watch_folder(path, Arc::clone(&changed));
@@ -47,7 +59,7 @@ pub fn watch(
             reader.look();
         }
     });
-    RolloutWatch { task, _watcher: watcher }
+    RolloutWatch { task, refused, _watcher: watcher }
 }
 
 /// The folder, not the file: a rename puts another file in its place, and a mounted ConfigMap
@@ -93,6 +105,7 @@ struct FileReader<A> {
     /// The content that was looked at last, good or bad; `None` if there was none.
     seen: Option<String>,
     looked: bool,
+    refusals: Sender<Option<String>>,
     apply: A,
 }
 
@@ -122,12 +135,13 @@ impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
             }
             Err(error) => Err(error.to_string()),
         };
-        match applied {
+        match &applied {
             Ok(in_force) => tracing::info!(%file, %in_force, "rollout file is in force"),
             Err(error) => {
                 tracing::error!(%file, %error, "rollout file is refused; what is in force stays");
             }
         }
+        self.refusals.send_replace(applied.err());
         self.seen = Some(text);
     }
 }

@@ -166,7 +166,12 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
 
     /// Gauges and counters, with what only the shell knows filled in.
     pub fn status(&self) -> PoolStatus {
-        self.lock().status()
+        let (status, books) = {
+            let desk = self.lock();
+            (desk.status(), desk.meter.snapshot())
+        };
+        // Quantiles are found without the lock.
+        PoolStatus { request: Some(books.request_times()), ..status }
     }
 
     /// Counts and latencies of all calls so far.

@@ -150,7 +150,7 @@ impl Step<'_> {
     fn kill(&mut self, lane: Lane) -> Result<(), Failure> {
         let status = status(self.shim, lane);
         let alive = status.workers.iter().filter(|worker| worker.pid.is_some());
-        let victim = alive.max_by_key(|worker| worker.health == "busy");
+        let victim = alive.max_by_key(|worker| worker.health_status == "busy");
         let pid = victim.and_then(|worker| worker.pid).and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| Failure::Failed(format!("{lane} has no worker to kill")))?;

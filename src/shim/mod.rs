@@ -1,5 +1,13 @@
-//! Both pools and the router, for programs that embed the library.
+//! Both pools and the router behind one door, for programs that embed the library.
+//!
+//! [`Shim::start`] serves a team whose legacy pool is ours; [`Shim::with_legacy`] one that brings
+//! its own. Both follow the rollout file, and tell in its folder how they are (`status`).
 
+pub mod board;
+mod herald;
+pub mod status;
+
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +30,15 @@ use crate::worker::command::{Program, WorkerCommand};
 use crate::worker::process::ProcessSpawner;
 use crate::worker::runtime::{UnpackError, caches, unpack};
 
-/// The pool behind lane V2.
+use crate::shim::board::StatusBoard;
+use crate::shim::herald::Herald;
+
+/// The pool behind lane V2, unless a team brings its own.
 pub type Legacy = V2SessionPool;
 
 /// Both pools and the router. Dropping it without a drain kills every worker.
+///
+/// One for each process and rollout file: its status file is named by the process.
 ///
 /// ```
 /// use poolshift::{Args, Call, Shim, ShimOptions};
@@ -44,17 +57,24 @@ pub type Legacy = V2SessionPool;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Shim {
-    router: Arc<Router<Legacy, V3Pool>>,
+pub struct Shim<L = Legacy> {
+    router: Arc<Router<L, V3Pool>>,
     clock: Clock,
     drain_timeout: Duration,
-    _watch: Option<RolloutWatch>,
+    _follower: Option<Follower>,
+}
+
+/// What keeps the policy and the rollout file together, and tells of it.
+#[derive(Debug)]
+struct Follower {
+    _herald: Herald,
+    _watch: RolloutWatch,
 }
 
 /// What differs from one run to the next.
 #[derive(Clone, Debug, Default)]
 pub struct ShimOptions {
-    /// V3's shares; `None` watches the config's rollout file.
+    /// V3's shares, fixed for the life of the process; `None` follows the config's rollout file.
     pub percents: Option<Percents>,
     /// Where workers note each call that they execute (R18).
     pub ledger: Option<PathBuf>,
@@ -83,35 +103,65 @@ impl Shim {
     /// With the real cause if a pool did not come up within its `startup_timeout`; whatever did
     /// start is ended.
     pub async fn start(config: &Config, options: ShimOptions) -> Result<Self, ShimError> {
-        let clock = Clock::start();
-        let sessions = sessions(config);
-        let spawner = |lane| spawner(config, lane, options.ledger.clone());
-        let legacy = start_legacy(config, spawner(Lane::V2)?, &sessions, clock); // legacy
-        let next = V3Pool::start(
-            &config.v3,
-            &config.worker,
-            spawner(Lane::V3)?,
-            Arc::clone(&sessions),
-            clock,
-        );
+        let ground = Ground::new(config);
+        let ledger = options.ledger.clone();
+        let legacy = start_legacy(config, spawner(config, Lane::V2, ledger)?, &ground); // legacy
+        let next = start_next(config, &options, &ground);
         // Dropped here: pools that are starting are dropped too, and end their workers.
         let (legacy, next) = tokio::join!(legacy, next);
-        let named = |lane| move |error| ShimError::Pool { lane, error };
-        let legacy = Arc::new(legacy.map_err(named(Lane::V2))?); // legacy
-        let next = Arc::new(next.map_err(named(Lane::V3))?);
+        let next = Arc::new(next?);
+        let legacy = Arc::new(legacy?); // legacy
+        Ok(Self::assemble(config, options, ground, legacy, next))
+    }
+}
+
+impl<L: Pool> Shim<L> {
+    /// As [`Shim::start`], with a legacy pool of the team's own in lane V2.
+    ///
+    /// `legacy` starts it, beside V3. It is given the clock on which the timing of its answers
+    /// must be, and the session store, which V3 uses too: what it loads and saves there by the
+    /// rules of the command table is what sessions keep when they move.
+    ///
+    /// # Errors
+    /// As [`Shim::start`]; a pool of the team's own says why in [`StartError::Own`].
+    pub async fn with_legacy<F>(
+        config: &Config,
+        options: ShimOptions,
+        legacy: impl FnOnce(Clock, Arc<Sessions>) -> F,
+    ) -> Result<Self, ShimError>
+    where
+        F: Future<Output = Result<L, StartError>>,
+    {
+        let ground = Ground::new(config);
+        let legacy = legacy(ground.clock, Arc::clone(&ground.sessions));
+        // Dropped here: as in `start`.
+        let (legacy, next) = tokio::join!(legacy, start_next(config, &options, &ground));
+        let next = Arc::new(next?);
+        let legacy = legacy.map_err(|error| ShimError::Pool { lane: Lane::V2, error })?;
+        Ok(Self::assemble(config, options, ground, Arc::new(legacy), next))
+    }
+
+    fn assemble(
+        config: &Config,
+        options: ShimOptions,
+        ground: Ground,
+        legacy: Arc<L>,
+        next: Arc<V3Pool>,
+    ) -> Self {
+        let Ground { clock, sessions } = ground;
         let whole = config.rollout.session_lane == SessionLane::Whole;
         let policy = Policy::initial(&config.rollout.flag, whole);
         let pins = PinLimits { ttl: config.pin_ttl(), max_pins: config.rollout.max_pins };
         let router = Arc::new(Router::new(legacy, next, policy, pins, sessions, clock));
-        let watch = match options.percents {
+        let follower = match options.percents {
             Some(percents) => {
                 router.set_percents(percents);
                 None
             }
-            None => Some(watch_rollout(config, &router)),
+            None => Some(follow(config, &router, clock)),
         };
         let drain_timeout = config.worker.drain_timeout;
-        Ok(Self { router, clock, drain_timeout, _watch: watch })
+        Self { router, clock, drain_timeout, _follower: follower }
     }
 
     /// Runs one call in the lane that the policy gives it. Dropping the future cancels it.
@@ -126,7 +176,7 @@ impl Shim {
 
     /// The router, to change the policy and to look at the pools.
     #[must_use]
-    pub fn router(&self) -> &Arc<Router<Legacy, V3Pool>> {
+    pub fn router(&self) -> &Arc<Router<L, V3Pool>> {
         &self.router
     }
 
@@ -144,16 +194,40 @@ impl Shim {
     }
 }
 
+/// What both pools stand on.
+struct Ground {
+    clock: Clock,
+    sessions: Arc<Sessions>,
+}
+
+impl Ground {
+    fn new(config: &Config) -> Self {
+        Self { clock: Clock::start(), sessions: sessions(config) }
+    }
+}
+
 // legacy begin
 async fn start_legacy(
     config: &Config,
     spawner: ProcessSpawner,
-    sessions: &Arc<Sessions>,
-    clock: Clock,
-) -> Result<Legacy, StartError> {
-    Legacy::start(&config.v2, &config.worker, spawner, Arc::clone(sessions), clock).await
+    ground: &Ground,
+) -> Result<Legacy, ShimError> {
+    let sessions = Arc::clone(&ground.sessions);
+    let pool = Legacy::start(&config.v2, &config.worker, spawner, sessions, ground.clock).await;
+    pool.map_err(|error| ShimError::Pool { lane: Lane::V2, error })
 }
 // legacy end
+
+async fn start_next(
+    config: &Config,
+    options: &ShimOptions,
+    ground: &Ground,
+) -> Result<V3Pool, ShimError> {
+    let spawner = spawner(config, Lane::V3, options.ledger.clone())?;
+    let sessions = Arc::clone(&ground.sessions);
+    let pool = V3Pool::start(&config.v3, &config.worker, spawner, sessions, ground.clock).await;
+    pool.map_err(|error| ShimError::Pool { lane: Lane::V3, error })
+}
 
 /// The session store and its rules, as the config has them.
 #[must_use]
@@ -182,11 +256,14 @@ pub fn spawner(
     Ok(ProcessSpawner::new(WorkerCommand { lane, python_path, python_args, program, env, ledger }))
 }
 
-fn watch_rollout(config: &Config, router: &Arc<Router<Legacy, V3Pool>>) -> RolloutWatch {
-    let router = Arc::downgrade(router);
-    watch(&config.rollout.file, move |file| {
-        let router = router.upgrade().ok_or("the shim is gone")?;
+fn follow<L: Pool>(config: &Config, router: &Arc<Router<L, V3Pool>>, clock: Clock) -> Follower {
+    let file = &config.rollout.file;
+    let followed = Arc::downgrade(router);
+    let watch = watch(file, move |file| {
+        let router = followed.upgrade().ok_or("the shim is gone")?;
         let policy = router.apply(file).map_err(|error| error.to_string())?;
         Ok(format!("version {} (epoch {})", policy.version, policy.epoch))
-    })
+    });
+    let herald = Herald::start(StatusBoard::beside(file), router, &watch, clock);
+    Follower { _herald: herald, _watch: watch }
 }

@@ -1,0 +1,80 @@
+//! `poolshift rollout show`.
+
+use poolshift::Class;
+use poolshift::config::Config;
+use poolshift::router::edit::{EditError, read_text};
+use poolshift::router::file::RolloutFile;
+use poolshift::router::paths::RolloutPaths;
+use poolshift::router::policy::Stage;
+use poolshift::shim::board::StatusBoard;
+use poolshift::shim::status::ProcessStatus;
+use serde_json::json;
+
+use crate::cli::failure::Failure;
+use crate::cli::rollout::shares;
+use crate::cli::stdout;
+
+/// The rollout file, if there is one; a bad one is an error that says what is wrong with it.
+pub(super) fn file(paths: &RolloutPaths) -> Result<Option<RolloutFile>, Failure> {
+    let Some(text) = read_text(paths.file())? else { return Ok(None) };
+    let parsed = RolloutFile::parse(&text);
+    let bad = |error| EditError::Bad { file: paths.file().to_owned(), error };
+    Ok(Some(parsed.map_err(bad)?))
+}
+
+pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Result<(), Failure> {
+    let found = file(paths)?;
+    let says = found.clone().unwrap_or_default();
+    let percents = says.percents.unwrap_or_default();
+    let stage = Stage::of(&percents, says.killed);
+    let flag = says.flag.as_deref().unwrap_or(&config.rollout.flag);
+    let live = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
+    if as_json {
+        let processes: Vec<_> = live.iter().map(process).collect();
+        return stdout::json(&json!({
+            "file": paths.file(),
+            "exists": found.is_some(),
+            "version": says.version.unwrap_or(0),
+            "stage": stage,
+            "percent": says.percent.unwrap_or_default(),
+            "classes": percents,
+            "flag": flag,
+            "killed": says.killed,
+            "processes": processes,
+        }));
+    }
+    let name = paths.file().display();
+    match &found {
+        None => stdout::line(&format!("{name}: no file; everything goes to V2"))?,
+        Some(file) => {
+            let version = file.version.map_or("no version".to_owned(), |n| format!("version {n}"));
+            stdout::line(&format!("{name}: {version}, {}", stage.as_str()))?;
+        }
+    }
+    stdout::line(&format!("V3's share: {}", shares(&percents)))?;
+    if says.killed {
+        stdout::line("KILLED: everything goes to V2 until `poolshift rollout unkill`")?;
+    }
+    stdout::line(&format!("flag: {flag}"))?;
+    if live.is_empty() {
+        stdout::line("no running process follows it")?;
+    }
+    live.iter().try_for_each(|status| stdout::line(&in_force(status)))
+}
+
+fn process(status: &ProcessStatus) -> serde_json::Value {
+    let ProcessStatus { pid, rollout, .. } = status;
+    json!({
+        "pid": pid, "version": rollout.version, "stage": rollout.stage,
+        "killed": rollout.killed, "refused": rollout.refused,
+    })
+}
+
+fn in_force(status: &ProcessStatus) -> String {
+    let ProcessStatus { pid, rollout, .. } = status;
+    let shares = Class::ALL.map(|class| format!("{} {} %", class.as_str(), rollout.percent(class)));
+    let refused =
+        rollout.refused.as_ref().map_or(String::new(), |why| format!("; REFUSES it: {why}"));
+    let (version, stage) = (rollout.version, rollout.stage.as_str());
+    format!("process {pid}: version {version} in force, {stage}, {}{refused}", shares.join(", "))
+}

@@ -1,0 +1,111 @@
+//! `poolshift status`: how the running processes are.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use poolshift::Lane;
+use poolshift::config::Config;
+use poolshift::pool::PoolStatus;
+use poolshift::shim::board::StatusBoard;
+use poolshift::shim::status::ProcessStatus;
+use serde_json::json;
+
+use crate::cli::failure::Failure;
+use crate::cli::rollout::shares;
+use crate::cli::stdout;
+
+/// Processes write their status each second.
+const PERIOD: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Again each second, until Ctrl-C; with --json one object a line
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(crate) async fn status(config: Config, args: StatusArgs, json: bool) -> Result<(), Failure> {
+    let file = &config.rollout.file;
+    let board = StatusBoard::beside(file);
+    if !args.watch {
+        let live = board.read().map_err(Failure::failed)?;
+        print(file, &live, json)?;
+        return match live.is_empty() {
+            false => Ok(()),
+            true => Err(Failure::Unreachable(format!(
+                "no running process follows {}; is this its folder?",
+                file.display()
+            ))),
+        };
+    }
+    let mut ticks = tokio::time::interval(PERIOD);
+    loop {
+        // Dropped here, by Ctrl-C: nothing is half-done.
+        ticks.tick().await;
+        let live = board.read().map_err(Failure::failed)?;
+        if !json && std::io::stdout().is_terminal() {
+            // Home, and clear what is below: no flicker, and the scrollback stays.
+            stdout::text("\x1b[H\x1b[J")?;
+        }
+        print(file, &live, json)?;
+    }
+}
+
+fn print(file: &Path, live: &[ProcessStatus], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return stdout::json(&json!({ "file": file, "processes": live }));
+    }
+    if live.is_empty() {
+        return stdout::line(&format!("{}: no running process follows it", file.display()));
+    }
+    live.iter().try_for_each(|status| stdout::line(describe(status).trim_end()))
+}
+
+fn describe(status: &ProcessStatus) -> String {
+    let ProcessStatus { pid, rollout, uptime_s, written_at, .. } = status;
+    let uptime = humantime::format_duration(Duration::from_secs(*uptime_s as u64));
+    let (version, stage) = (rollout.version, rollout.stage.as_str());
+    let shares = shares(&rollout.percents);
+    let mut text = format!("process {pid}, up {uptime}, told at {written_at}\n");
+    let _ = writeln!(text, "rollout version {version}: {stage}, V3's share {shares}");
+    if let Some(refused) = &rollout.refused {
+        let _ = writeln!(text, "REFUSES the rollout file: {refused}");
+    }
+    let _ = writeln!(
+        text,
+        "lane  size ready avail  busy start  wait restarts   p50 ms   p99 ms  sessions  oldest"
+    );
+    for lane in [Lane::V2, Lane::V3] {
+        if let Some(pool) = status.lanes.get(&lane) {
+            row(&mut text, lane, pool, status);
+        }
+    }
+    text
+}
+
+fn row(text: &mut String, lane: Lane, pool: &PoolStatus, status: &ProcessStatus) {
+    let PoolStatus { size, ready, available, busy, starting, queue_size, restarts, .. } = pool;
+    let _ = write!(
+        text,
+        "{lane:<4}{size:>6}{ready:>6}{available:>6}{busy:>6}{starting:>6}{queue_size:>6}{restarts:>9}"
+    );
+    let times = pool.request.unwrap_or_default().total_time_ms;
+    let pins = status.pins.get(&lane).copied().unwrap_or_default();
+    let oldest = humantime::format_duration(Duration::from_secs(pins.oldest_s as u64));
+    let _ = writeln!(text, "{:>9.2}{:>9.2}{:>10}  {oldest}", times.p50, times.p99, pins.count);
+    let failed: Vec<String> = pool
+        .outcomes
+        .iter()
+        .filter(|(outcome, _)| **outcome != poolshift::Outcome::Ok)
+        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+        .collect();
+    if !failed.is_empty() {
+        let _ = writeln!(text, "      failed: {}", failed.join(", "));
+    }
+    if pool.draining {
+        let _ = writeln!(text, "      draining");
+    }
+}

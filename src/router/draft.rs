@@ -1,0 +1,178 @@
+//! The text of a changed rollout file. What people wrote around the settings stays.
+
+use std::fmt;
+
+use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+
+use crate::call::Class;
+use crate::router::file::FORMAT;
+use crate::router::percent::Percent;
+
+/// What can be done to a rollout file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// V3's share of one class, or of all that have no share of their own.
+    Set {
+        /// The share.
+        percent: Percent,
+        /// The class; `None` is the share that holds for all but the classes named beside it.
+        class: Option<Class>,
+        /// Whether the shares of single classes are dropped.
+        all: bool,
+    },
+    /// The kill switch on: everything to V2.
+    Kill,
+    /// The kill switch off.
+    Unkill,
+    /// Every share to 0, at once and for live sessions too.
+    Rollback,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set { percent, class: None, all: false } => write!(f, "set {percent}"),
+            Self::Set { percent, class: None, all: true } => write!(f, "set {percent} --all"),
+            Self::Set { percent, class: Some(class), .. } => {
+                write!(f, "set {percent} --class {}", class.as_str())
+            }
+            Self::Kill => f.write_str("kill"),
+            Self::Unkill => f.write_str("unkill"),
+            Self::Rollback => f.write_str("rollback"),
+        }
+    }
+}
+
+/// What a file begins with that the tool makes; people may change it as they like.
+const HEAD: &str = "\
+# V3's share of sessions and anonymous calls, in percent. Every running process follows this file.
+# Change it by `poolshift rollout set 10`, or here; in an emergency write `killed = true`.
+";
+
+/// The text with the action done to it.
+///
+/// # Panics
+/// If `old` is not TOML: callers have parsed it.
+#[must_use]
+pub fn draft(old: &str, action: Action, version: u64) -> String {
+    let old = if old.is_empty() { HEAD } else { old };
+    let mut document: DocumentMut = old.parse().expect("a rollout file that was parsed is TOML");
+    let table = document.as_table_mut();
+    put(table, "version", value(version));
+    match action {
+        Action::Set { percent, class: None, all } => {
+            put(table, "percent", value(percent));
+            if all {
+                table.remove("classes");
+            }
+        }
+        Action::Set { percent, class: Some(class), .. } => set_class(table, class, percent),
+        Action::Kill => put(table, "killed", Value::from(true)),
+        Action::Unkill => {
+            table.remove("killed");
+            silence_is_zero(table);
+        }
+        Action::Rollback => {
+            put(table, "percent", value(Percent::ZERO));
+            table.remove("classes");
+        }
+    }
+    document.to_string()
+}
+
+/// The kill switch and nothing else, for a file that cannot be understood.
+#[must_use]
+pub fn emergency(version: u64) -> String {
+    format!("version = {version}\nkilled = true\n")
+}
+
+/// The text with who wrote it and why, the audit line that says so, and its format.
+///
+/// # Panics
+/// If `text` is not TOML: [`draft`] made it.
+#[must_use]
+pub fn sign(text: &str, audit: &str, actor: &str, reason: Option<&str>) -> String {
+    let mut document: DocumentMut = text.parse().expect("a draft is TOML");
+    let table = document.as_table_mut();
+    put(table, "format", value(FORMAT));
+    put(table, "actor", Value::from(actor));
+    match reason {
+        Some(reason) => put(table, "reason", Value::from(reason)),
+        None => drop(table.remove("reason")),
+    }
+    put(table, "audit", Value::from(audit));
+    document.to_string()
+}
+
+fn set_class(table: &mut Table, class: Class, percent: Percent) {
+    silence_is_zero(table);
+    let classes = table.entry("classes").or_insert_with(|| Item::Table(Table::new()));
+    let classes = classes.as_table_like_mut().expect("the parser takes a section only");
+    put(classes, class.as_str(), value(percent));
+}
+
+/// A file that only held the kill switch says no share, which is refused without the switch.
+fn silence_is_zero(table: &mut Table) {
+    if !table.contains_key("percent") {
+        put(table, "percent", value(Percent::ZERO));
+    }
+}
+
+/// By its own text, so that no float comes between.
+fn value(number: impl fmt::Display) -> Value {
+    number.to_string().parse().expect("a number's text is a value")
+}
+
+/// Replaces a value, and keeps the space and the comment around it.
+fn put(table: &mut dyn TableLike, key: &str, mut value: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            *value.decor_mut() = old.decor().clone();
+            *old = value;
+        }
+        None => drop(table.insert(key, Item::Value(value))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::file::RolloutFile;
+
+    fn set(percent: &str, class: Option<Class>, all: bool) -> Action {
+        Action::Set { percent: percent.parse().unwrap(), class, all }
+    }
+
+    #[test]
+    fn what_people_wrote_stays() {
+        let old = "# the pricing team's\nversion = 4   # raised by each change\n\
+                   percent = 10\n\n[classes]  # careful\ncritical = 0 # not yet\n";
+        let new = draft(old, set("12.345", None, false), 5);
+        let expected = old.replace("= 4 ", "= 5 ").replace("= 10", "= 12.345");
+        assert_eq!(new, expected);
+        let signed = sign(&new, "0a", "ann", Some("all \"good\""));
+        let file = RolloutFile::parse(&signed).unwrap();
+        assert_eq!((file.version, file.audit.as_deref()), (Some(5), Some("0a")));
+        assert!(signed.contains("critical = 0 # not yet"), "{signed}");
+    }
+
+    #[test]
+    fn each_action_does_what_it_says() {
+        let of = |text: &str| {
+            let file = RolloutFile::parse(text).unwrap();
+            let percents =
+                file.percents.map(|percents| Class::ALL.map(|c| percents.of(c).buckets()));
+            (percents, file.killed)
+        };
+        let start = draft("", set("50", None, false), 1);
+        assert_eq!(of(&start), (Some([50_000; 3]), false));
+        let less = draft(&start, set("1", Some(Class::Critical), false), 2);
+        assert_eq!(of(&less), (Some([50_000, 50_000, 1000]), false));
+        let killed = draft(&less, Action::Kill, 3);
+        assert_eq!(of(&killed), (Some([50_000, 50_000, 1000]), true));
+        assert_eq!(of(&draft(&killed, Action::Unkill, 4)), of(&less));
+        assert_eq!(of(&draft(&less, set("60", None, true), 4)), (Some([60_000; 3]), false));
+        assert_eq!(of(&draft(&less, Action::Rollback, 4)), (Some([0; 3]), false));
+        assert_eq!(of(&draft(&emergency(7), Action::Unkill, 8)), (Some([0; 3]), false));
+    }
+}

@@ -1,0 +1,82 @@
+//! Writing whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::router::edit::EditError;
+use crate::router::edit::decided::{Decided, Editor};
+
+impl Editor<'_> {
+    pub(super) fn write(&self, decided: &Decided) -> Result<(), EditError> {
+        if let Some((path, text)) = &decided.kept {
+            write_whole(path, text).map_err(|error| EditError::unwritable(path, error))?;
+        }
+        // A link stays a link: what it leads to is replaced.
+        let file =
+            fs::canonicalize(self.paths.file()).unwrap_or_else(|_| self.paths.file().to_owned());
+        let draft = beside(&file);
+        let written = write_whole(&draft, &decided.text)
+            .and_then(|()| keep_mode(&file, &draft))
+            .map_err(|error| EditError::unwritable(&draft, error))
+            .and_then(|()| self.append_and_replace(&decided.lines, &draft, &file));
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written
+    }
+
+    /// The audit line is on disk before the file that names it is in place.
+    fn append_and_replace(&self, lines: &str, draft: &Path, file: &Path) -> Result<(), EditError> {
+        let path = self.paths.audit();
+        let opened = OpenOptions::new().create(true).append(true).open(&path);
+        let mut audit = opened.map_err(|error| EditError::unwritable(&path, error))?;
+        let length = self.audit.complete_bytes as u64;
+        // An incomplete line was never a line; the next one must not be glued to it.
+        let appended = audit
+            .set_len(length)
+            .and_then(|()| audit.write_all(lines.as_bytes()))
+            .and_then(|()| audit.sync_all());
+        let replaced = match appended {
+            Ok(()) => fs::rename(draft, file).map_err(|error| EditError::unwritable(file, error)),
+            Err(error) => Err(EditError::unwritable(&path, error)),
+        };
+        if replaced.is_err() {
+            // Shortening a file needs no room; if it fails, the line shows as never in force.
+            let _ = audit.set_len(length);
+            return replaced;
+        }
+        sync_folder(file);
+        Ok(())
+    }
+}
+
+/// A name that watchers of the file do not look at, in the folder where a rename is one step.
+fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!(".{name}.{}.draft", std::process::id()))
+}
+
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Whoever could read the old file can read the new one.
+fn keep_mode(old: &Path, new: &Path) -> io::Result<()> {
+    match fs::metadata(old) {
+        Ok(meta) => fs::set_permissions(new, meta.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// So that the rename outlives a power failure; file systems that cannot do it are as good as
+/// they are.
+fn sync_folder(file: &Path) {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
+        let _ = folder.sync_all();
+    }
+}

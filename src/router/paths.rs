@@ -1,0 +1,51 @@
+//! Where a rollout keeps its files.
+
+use std::path::{Path, PathBuf};
+
+/// The rollout file and what lies beside it: `FILE.d/` with the audit, the writers' lock, and one
+/// status file for each running process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutPaths {
+    file: PathBuf,
+    folder: PathBuf,
+}
+
+impl RolloutPaths {
+    /// The paths that belong to a rollout file.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
+        let mut folder = file.as_os_str().to_owned();
+        folder.push(".d");
+        Self { file: file.to_owned(), folder: folder.into() }
+    }
+
+    /// The rollout file itself.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The folder beside it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The audit of its changes.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.folder.join("audit.jsonl")
+    }
+
+    /// What a writer holds while it writes.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+
+    /// What a running process tells of itself.
+    #[must_use]
+    pub fn status(&self, pid: u32) -> PathBuf {
+        self.folder.join(format!("{pid}.json"))
+    }
+}

@@ -1,0 +1,126 @@
+//! Where running processes tell of themselves: `FILE.d/PID.json`.
+//!
+//! A process is alive while the kernel knows its id with the start time that it wrote. Readers
+//! must therefore see the same process ids: in a container, run the tool inside it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::router::paths::RolloutPaths;
+use crate::shim::status::ProcessStatus;
+
+/// More files than this in the folder are not status files of ours.
+const MAX_FILES: usize = 10_000;
+
+/// The status files beside one rollout file.
+#[derive(Clone, Debug)]
+pub struct StatusBoard {
+    paths: RolloutPaths,
+}
+
+impl StatusBoard {
+    /// The board beside a rollout file.
+    #[must_use]
+    pub fn beside(file: &Path) -> Self {
+        Self { paths: RolloutPaths::of(file) }
+    }
+
+    /// What every live process told last, by its id; those that have ended are left out.
+    ///
+    /// # Errors
+    /// If the folder or a file in it cannot be read, or a live process wrote something that
+    /// this version does not understand.
+    pub fn read(&self) -> io::Result<Vec<ProcessStatus>> {
+        let mut live = Vec::new();
+        for (pid, path) in self.files()? {
+            let text = match fs::read(&path) {
+                Ok(text) => text,
+                // It has ended in this very moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(at(&path, &error)),
+            };
+            let Some(ticks) = start_ticks(pid) else { continue };
+            let status: ProcessStatus =
+                serde_json::from_slice(&text).map_err(|error| at(&path, &error))?;
+            if status.start_ticks == ticks {
+                live.push(status);
+            }
+        }
+        live.sort_by_key(|status| status.pid);
+        Ok(live)
+    }
+
+    /// Replaces what this process told.
+    pub(super) fn write(&self, status: &ProcessStatus) -> io::Result<()> {
+        fs::create_dir_all(self.paths.folder())?;
+        let json = serde_json::to_vec(status).map_err(io::Error::other)?;
+        let draft = self.paths.folder().join(format!(".{}.draft", status.pid));
+        fs::write(&draft, json)?;
+        fs::rename(&draft, self.paths.status(status.pid))
+    }
+
+    /// This process tells no more; the folder goes too, if nothing else is in it.
+    pub(super) fn remove(&self, pid: u32) {
+        // What cannot be removed is swept by the next process.
+        let _ = fs::remove_file(self.paths.status(pid));
+        let _ = fs::remove_dir(self.paths.folder());
+    }
+
+    /// Removes what processes left that have ended without doing so.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for (pid, path) in self.files()? {
+            let told = || serde_json::from_slice::<ProcessStatus>(&fs::read(&path).ok()?).ok();
+            let alive = start_ticks(pid)
+                .is_some_and(|ticks| told().is_none_or(|status| status.start_ticks == ticks));
+            if !alive {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> io::Result<Vec<(u32, PathBuf)>> {
+        let entries = match fs::read_dir(self.paths.folder()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(at(self.paths.folder(), &error)),
+        };
+        let mut files = Vec::new();
+        for entry in entries.take(MAX_FILES) {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let pid = name.and_then(|name| name.strip_suffix(".json")?.parse().ok());
+            files.extend(pid.map(|pid| (pid, path)));
+        }
+        Ok(files)
+    }
+}
+
+fn at(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
+
+/// When a process started, in ticks since boot: the 22nd field of its `stat`, the 20th after
+/// its name, which may hold spaces and brackets itself. None if there is no such process, or
+/// if it has ended and was not reaped.
+pub(super) fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let ticks = fields.nth(18)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_id_and_its_start() {
+        let own = start_ticks(std::process::id()).unwrap();
+        assert_eq!(start_ticks(std::process::id()), Some(own));
+        assert_ne!(start_ticks(1), Some(own));
+        assert_eq!(start_ticks(u32::MAX), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! The task that keeps a process's status file.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
+
+use crate::call::Lane;
+use crate::clock::Clock;
+use crate::pool::Pool;
+use crate::router::Router;
+use crate::router::watch::RolloutWatch;
+use crate::shim::board::{StatusBoard, start_ticks};
+use crate::shim::status::{ProcessStatus, RolloutStatus};
+
+/// How often a status is written when nothing changes.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Writes the status at once, then whenever the policy changes, the rollout file is refused, or
+/// a second has passed. Dropping it removes the file.
+#[derive(Debug)]
+pub(super) struct Herald {
+    board: StatusBoard,
+    task: JoinHandle<()>,
+}
+
+impl Herald {
+    /// A folder that cannot be written is told once; the pools go on without it.
+    pub(super) fn start<L: Pool, N: Pool>(
+        board: StatusBoard,
+        router: &Arc<Router<L, N>>,
+        watch: &RolloutWatch,
+        clock: Clock,
+    ) -> Self {
+        if let Err(error) = board.sweep() {
+            tracing::debug!(%error, "cannot sweep the status files of ended processes");
+        }
+        let mut teller = Teller {
+            board: board.clone(),
+            router: Arc::downgrade(router),
+            refused: watch.refused(),
+            clock,
+            failed: false,
+        };
+        let mut epochs = router.epochs();
+        teller.tell();
+        let task = tokio::spawn(async move {
+            loop {
+                // Dropped here, with the shim: its drop removes the file.
+                let alive = tokio::select! {
+                    changed = epochs.changed() => changed.is_ok(),
+                    changed = teller.refused.changed() => changed.is_ok(),
+                    () = clock.sleep_until(clock.now() + PERIOD) => true,
+                };
+                if !alive || !teller.tell() {
+                    return;
+                }
+            }
+        });
+        Self { board, task }
+    }
+}
+
+impl Drop for Herald {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.board.remove(std::process::id());
+    }
+}
+
+struct Teller<L, N> {
+    board: StatusBoard,
+    router: Weak<Router<L, N>>,
+    refused: Receiver<Option<String>>,
+    clock: Clock,
+    /// Whether the last write failed, so that a lasting failure is told once.
+    failed: bool,
+}
+
+impl<L: Pool, N: Pool> Teller<L, N> {
+    /// False once there is nothing to tell any more.
+    fn tell(&mut self) -> bool {
+        let Some(router) = self.router.upgrade() else { return false };
+        let status = self.status(&router);
+        let written = self.board.write(&status);
+        if let Err(error) = &written
+            && !self.failed
+        {
+            tracing::warn!(%error, "cannot write the status file: `status` will not show this");
+        }
+        self.failed = written.is_err();
+        true
+    }
+
+    fn status(&mut self, router: &Router<L, N>) -> ProcessStatus {
+        let (pid, draws) = (std::process::id(), router.draws());
+        let refused = self.refused.borrow_and_update().clone();
+        let now = UNIX_EPOCH + Clock::unix_now();
+        let lanes = [(Lane::V2, router.legacy().status()), (Lane::V3, router.next().status())];
+        ProcessStatus {
+            pid,
+            start_ticks: start_ticks(pid).unwrap_or_default(),
+            poolshift: env!("CARGO_PKG_VERSION").to_owned(),
+            written_at: humantime::format_rfc3339_millis(now).to_string(),
+            uptime_s: self.clock.now().since(crate::clock::Moment::ZERO).as_secs_f64(),
+            rollout: RolloutStatus::of(&router.policy(), refused),
+            draws: [(Lane::V2, draws.v2), (Lane::V3, draws.v3)].into(),
+            pins: [Lane::V2, Lane::V3].map(|lane| (lane, router.pins(lane).into())).into(),
+            evicted_pins: router.evicted_pins(),
+            lanes: lanes.into(),
+            last_verdict: None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a running process tells of itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Class, Lane};
+use crate::pool::PoolStatus;
+use crate::router::pins::PinCensus;
+use crate::router::policy::{Percents, Policy, Stage};
+
+/// One process that serves calls: the content of `FILE.d/PID.json`, written anew on each change
+/// of the policy and each second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// The process's id.
+    pub pid: u32,
+    /// When the process started, in the kernel's ticks since boot: with the id it names one
+    /// process for as long as the machine runs.
+    pub start_ticks: u64,
+    /// The version of poolshift that it runs.
+    pub poolshift: String,
+    /// When this was written, in UTC (RFC 3339).
+    pub written_at: String,
+    /// How long the pools have been up.
+    pub uptime_s: f64,
+    /// The rollout as it is in force in this process.
+    pub rollout: RolloutStatus,
+    /// First calls of sessions and anonymous calls so far, by lane.
+    pub draws: BTreeMap<Lane, u64>,
+    /// Live sessions by the lane of their reads.
+    pub pins: BTreeMap<Lane, PinStatus>,
+    /// Pins that went because there were more than `max_pins`.
+    pub evicted_pins: u64,
+    /// Both pools.
+    pub lanes: BTreeMap<Lane, PoolStatus>,
+    /// What the guards of a ramp said last; none while no ramp runs.
+    pub last_verdict: Option<serde_json::Value>,
+}
+
+/// The rollout as it is in force in one process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutStatus {
+    /// The version of the rollout file that is in force; 0 before there is one.
+    pub version: u64,
+    /// Counts the changes in this process, from 1.
+    pub epoch: u64,
+    /// How far the rollout has come.
+    pub stage: Stage,
+    /// The salt of every bucket.
+    pub flag: String,
+    /// Whether everything goes to V2.
+    pub killed: bool,
+    /// V3's share of each class, in percent.
+    pub percents: Percents,
+    /// Why the rollout file as it is now is not in force, if it is not.
+    pub refused: Option<String>,
+}
+
+/// The live sessions of one lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PinStatus {
+    /// How many there are.
+    pub count: usize,
+    /// Since the first call of the oldest.
+    pub oldest_s: f64,
+    /// Since their first calls, on average.
+    pub mean_age_s: f64,
+    /// Since the last call of the one that has been silent longest.
+    pub longest_idle_s: f64,
+}
+
+impl RolloutStatus {
+    /// The policy in force, and why the file is not, if it is not.
+    #[must_use]
+    pub fn of(policy: &Policy, refused: Option<String>) -> Self {
+        let Policy { epoch, version, ref flag, killed, percents, .. } = *policy;
+        let (stage, flag) = (Stage::of(&percents, killed), flag.to_string());
+        Self { version, epoch, stage, flag, killed, percents, refused }
+    }
+
+    /// V3's share of a class, in percent.
+    #[must_use]
+    pub fn percent(&self, class: Class) -> String {
+        self.percents.of(class).to_string()
+    }
+}
+
+impl From<PinCensus> for PinStatus {
+    fn from(census: PinCensus) -> Self {
+        let mean = census.ages.checked_div(u32::try_from(census.count).unwrap_or(u32::MAX));
+        Self {
+            count: census.count,
+            oldest_s: census.oldest.as_secs_f64(),
+            mean_age_s: mean.unwrap_or(Duration::ZERO).as_secs_f64(),
+            longest_idle_s: census.longest_idle.as_secs_f64(),
+        }
+    }
+}
