@@ -79,3 +79,13 @@ pub(crate) fn ledgers(folder: &Path) -> Vec<(String, Vec<String>)> {
         })
         .collect()
 }
+
+/// Returns as soon as the condition holds; fails after a minute.
+#[expect(clippy::disallowed_methods, reason = "a test outside every clock of the product")]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "still waiting until {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5)); // polls a condition
+    }
+}
