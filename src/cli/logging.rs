@@ -2,20 +2,65 @@
 
 use std::io::{self, IsTerminal};
 
+use clap::ValueEnum;
+use poolshift::config::DebugConfig;
 use tracing_subscriber::EnvFilter;
 
-/// `RUST_LOG` wins over the flag.
-pub(crate) fn start(verbose: u8) {
-    let default = match verbose {
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON lines otherwise
+    #[default]
+    Auto,
+    /// Text for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// `RUST_LOG` wins over the flags, and the flags add to what `[debug]` asks for.
+pub(crate) fn start(verbose: u8, format: LogFormat, debug: &DebugConfig) {
+    let default = default_filter(verbose, debug);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let terminal = io::stderr().is_terminal();
+    let json = format == LogFormat::Json || format == LogFormat::Auto && !terminal;
+    if json {
+        builder.json().flatten_event(true).init();
+    } else {
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none();
+        builder.with_ansi(colours).init();
+    }
+}
+
+fn default_filter(verbose: u8, debug: &DebugConfig) -> String {
+    let mut filter = match verbose {
         0 => "warn",
         1 => "info",
         _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() {
-        builder.with_ansi(std::env::var_os("NO_COLOR").is_none()).init();
-    } else {
-        builder.json().flatten_event(true).init();
+    }
+    .to_owned();
+    for (wanted, target) in
+        [(debug.debug, "poolshift::worker::stderr"), (debug.trace_requests, "poolshift::frame")]
+    {
+        if wanted && verbose == 0 {
+            filter.push_str(&format!(",{target}=info"));
+        }
+    }
+    filter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_debug_asks_for_is_shown_without_a_flag() {
+        let quiet = DebugConfig::default();
+        let loud = DebugConfig { debug: true, trace_requests: true, ..quiet.clone() };
+        assert_eq!(default_filter(0, &quiet), "warn");
+        let both = "warn,poolshift::worker::stderr=info,poolshift::frame=info";
+        assert_eq!(default_filter(0, &loud), both);
+        assert_eq!(default_filter(2, &loud), "debug");
     }
 }

@@ -17,10 +17,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use poolshift::config::Config;
+use poolshift::config::{Config, ConfigError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
+use crate::cli::logging::LogFormat;
 
 /// Takes a service from a session-bound Python worker pool (V2) to a stateless one (V3)
 /// without an outage.
@@ -48,6 +49,9 @@ struct Global {
     /// Log more: -v info, -vv debug (one event per call); RUST_LOG wins
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// How log lines on stderr look
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,10 +74,13 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.global.verbose);
+    // Read first, since it says what is to be logged; one that is wrong is told later.
+    let config = Config::load(cli.global.config.as_deref(), std::env::vars());
+    let debug = config.as_ref().map(|config| config.worker.debug.clone()).unwrap_or_default();
+    logging::start(cli.global.verbose, cli.global.log_format, &debug);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(interruptible(cli)),
+        Ok(runtime) => runtime.block_on(interruptible(cli, config)),
         Err(error) => Err(Failure::Failed(format!("cannot start a runtime: {error}"))),
     };
     match outcome {
@@ -87,18 +94,18 @@ pub(crate) fn main() -> ExitCode {
 
 /// Ctrl-C and SIGTERM drop what runs: callers are cancelled, and every worker is killed with its
 /// children.
-async fn interruptible(cli: Cli) -> Result<(), Failure> {
+async fn interruptible(cli: Cli, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     tokio::select! {
-        done = dispatch(cli) => done,
+        done = dispatch(cli, config) => done,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         _ = terminate.recv() => Err(Failure::Interrupted),
     }
 }
 
-async fn dispatch(cli: Cli) -> Result<(), Failure> {
+async fn dispatch(cli: Cli, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     let global = cli.global;
-    let config = Config::load(global.config.as_deref(), std::env::vars())?;
+    let config = config?;
     match cli.command {
         Command::Demo(args) => demo::demo(config, args, global.json).await,
         Command::Run(args) => run::run(config, args, global.json).await,

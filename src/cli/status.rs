@@ -90,7 +90,8 @@ fn row(text: &mut String, lane: Lane, pool: &PoolStatus, status: &ProcessStatus)
     let PoolStatus { size, ready, available, busy, starting, queue_size, restarts, .. } = pool;
     let _ = write!(
         text,
-        "{lane:<4}{size:>6}{ready:>6}{available:>6}{busy:>6}{starting:>6}{queue_size:>6}{restarts:>9}"
+        "{lane:<4}{size:>6}{ready:>6}{available:>6}{busy:>6}{starting:>6}{queue_size:>6}\
+         {restarts:>9}"
     );
     let times = pool.request.unwrap_or_default().total_time_ms;
     let pins = status.pins.get(&lane).copied().unwrap_or_default();

@@ -20,6 +20,7 @@ use crate::config::reader::Reader;
 use crate::session::commands::Commands;
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
+use crate::worker::redaction::{Redaction, SECRETS};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "poolshift.toml";
@@ -62,6 +63,34 @@ pub struct WorkerConfig {
     pub kill_grace: Duration,
     /// How long a drain serves calls that wait or run.
     pub drain_timeout: Duration,
+    /// What is logged of workers: the `[debug]` section.
+    pub debug: DebugConfig,
+}
+
+/// The `[debug]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebugConfig {
+    /// Whether every line that a worker writes to stderr is logged.
+    pub debug: bool,
+    /// Whether each frame between host and worker is logged.
+    pub trace_requests: bool,
+    /// Which members of frames are left out of the log: those whose key contains one of these.
+    pub redact: Vec<String>,
+}
+
+impl Default for DebugConfig {
+    fn default() -> Self {
+        let redact = SECRETS.map(str::to_owned).into();
+        Self { debug: false, trace_requests: false, redact }
+    }
+}
+
+impl DebugConfig {
+    /// What is left out of logged frames, if frames are logged.
+    #[must_use]
+    pub fn trace(&self) -> Option<Arc<Redaction>> {
+        self.trace_requests.then(|| Arc::new(Redaction::of(self.redact.iter().cloned())))
+    }
 }
 
 /// What a worker runs.
@@ -85,6 +114,7 @@ impl Default for WorkerConfig {
             stop_grace: Duration::from_millis(500),
             kill_grace: Duration::from_millis(500),
             drain_timeout: Duration::from_secs(25),
+            debug: DebugConfig::default(),
         }
     }
 }

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use toml::Value;
 
+use crate::config::random_seed;
 use crate::config::reader::{Reader, Section};
-use crate::config::{RolloutConfig, SessionConfig, WorkerConfig, WorkerProgram, random_seed};
+use crate::config::{DebugConfig, RolloutConfig, SessionConfig, WorkerConfig, WorkerProgram};
 use crate::machine::Flaw;
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
 
 pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
     let default = WorkerConfig::default();
+    let debug = debug(reader, default.debug);
     let section = &mut reader.section("worker");
     let program = program(section, default.program);
     let start_method = section.take("start_method", "spawn".to_owned());
@@ -29,6 +31,7 @@ pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
         stop_grace: section.take("stop_grace", default.stop_grace),
         kill_grace: section.take("kill_grace", default.kill_grace),
         drain_timeout: section.take("drain_timeout", default.drain_timeout),
+        debug,
     };
     if !(1024..=u32::MAX as usize).contains(&worker.max_frame_bytes) {
         let message = format!("{} is not 1024 to {}", worker.max_frame_bytes, u32::MAX);
@@ -41,6 +44,19 @@ pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
         section.flaw("python_path", "is empty; name an executable, such as python3".to_owned());
     }
     worker
+}
+
+fn debug(reader: &mut Reader<'_>, default: DebugConfig) -> DebugConfig {
+    let section = &mut reader.section("debug");
+    let config = DebugConfig {
+        debug: section.take("debug", default.debug),
+        trace_requests: section.take("trace_requests", default.trace_requests),
+        redact: section.take("redact", default.redact),
+    };
+    if config.redact.iter().any(String::is_empty) {
+        section.flaw("redact", "an empty text is part of every key; leave it out".to_owned());
+    }
+    config
 }
 
 fn program(section: &mut Section<'_, '_>, default: WorkerProgram) -> WorkerProgram {
@@ -152,11 +168,10 @@ const V3_UNBUILT: [(&str, &str); 6] = [
     ("max_recycling", "1"),
 ];
 
-const SECTIONS_UNBUILT: [(&str, &[(&str, &str)]); 4] = [
+const SECTIONS_UNBUILT: [(&str, &[(&str, &str)]); 3] = [
     ("retry", &[("attempts", "0"), ("budget", "0.1")]),
     ("quarantine", &[("deaths", "0"), ("window", "\"10m\"")]),
     ("shadow", &[("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")]),
-    ("debug", &[("debug", "false"), ("trace_requests", "false")]),
 ];
 
 pub(super) fn unbuilt(reader: &mut Reader<'_>) {

@@ -162,6 +162,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
                 budget: deadline.map(|deadline| deadline.since(shell.clock.now())),
                 unix: Clock::unix_now(),
             };
+            link.about(Some(&call.id));
             if let Err(refusal) = link.prepare(request) {
                 return Exchange::Unsent(Breakage::Refused(refusal));
             }

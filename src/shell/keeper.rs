@@ -13,8 +13,9 @@ use crate::pool::WorkerId;
 use crate::shell::desk::{LinkOf, Order, Record};
 use crate::shell::errand::{POST_MORTEM, STACK_DUMP};
 use crate::shell::ping::{Pong, ping};
-use crate::shell::{Readiness, Shell};
+use crate::shell::{Readiness, Settings, Shell};
 use crate::worker::link::{Link, LinkError, Progress};
+use crate::worker::trace::FrameTrace;
 use crate::worker::wire::Outgoing;
 use crate::worker::{Process, Signal, Spawner};
 
@@ -63,9 +64,13 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let (is_runtime, stacks) = (OnceLock::new(), OnceLock::new());
         let record = Arc::new(Record { process: spawned.process, is_runtime, stacks });
         self.lock().seat_record(worker, Arc::clone(&record));
-        let link = Link::new(spawned.reader, spawned.writer, self.settings.max_frame_bytes);
+        let Settings { lane, max_frame_bytes, ref trace, .. } = self.settings;
+        let trace = trace.as_ref().map(|redaction| {
+            let redaction = Arc::clone(redaction);
+            FrameTrace::new(lane, worker, redaction)
+        });
+        let link = Link::new(spawned.reader, spawned.writer, max_frame_bytes).traced(trace);
         let mut link = Box::new(link);
-        let lane = self.settings.lane;
         let purpose = format!(r#"{{"initialization":true,"worker_id":"{lane}-{worker}"}}"#);
         let purpose = Args::parse(&purpose).expect("it is an object");
         let pong = tokio::select! {
@@ -194,6 +199,7 @@ async fn say_goodbye<S: Spawner>(link: &mut LinkOf<S>) {
         budget: None,
         unix: Clock::unix_now(),
     };
+    link.about(None);
     if link.prepare(request).is_ok()
         && let Err(error) = link.send(&Progress::default()).await
     {

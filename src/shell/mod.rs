@@ -35,6 +35,7 @@ use crate::session::Sessions;
 use crate::shell::desk::Desk;
 use crate::shell::held::HeldDesk;
 use crate::worker::Spawner;
+use crate::worker::redaction::Redaction;
 
 /// How much later than `startup_timeout` a pool's start may be given up: the last worker's own
 /// limit must come first, since its error says why.
@@ -59,6 +60,8 @@ pub struct Settings {
     pub readiness: Readiness,
     /// Whether workers are told the ids of calls, to note them (R18).
     pub ledger: bool,
+    /// Whether each frame is logged, and what is left out of it.
+    pub trace: Option<Arc<Redaction>>,
 }
 
 /// What a good answer to the start ping is.

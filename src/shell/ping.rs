@@ -53,6 +53,7 @@ pub(super) async fn ping<S: Spawner>(
         budget: None,
         unix: Clock::unix_now(),
     };
+    link.about(None);
     link.prepare(request).map_err(|refusal| LinkError::Garbled(refusal.to_string()))?;
     if !link.is_quiet() {
         return Err(LinkError::Closed("it spoke before it was asked, or closed its pipe".into()));

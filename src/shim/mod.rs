@@ -245,7 +245,7 @@ pub fn spawner(
     lane: Lane,
     ledger: Option<PathBuf>,
 ) -> Result<ProcessSpawner, UnpackError> {
-    let WorkerConfig { python_path, python_args, program, env, .. } = config.worker.clone();
+    let WorkerConfig { python_path, python_args, program, env, debug, .. } = config.worker.clone();
     let program = match program {
         WorkerProgram::App(app) => {
             let runtime = unpack(&caches(|name| std::env::var(name).ok()))?;
@@ -253,7 +253,8 @@ pub fn spawner(
         }
         WorkerProgram::Script(script, args) => Program::Script { script, args },
     };
-    Ok(ProcessSpawner::new(WorkerCommand { lane, python_path, python_args, program, env, ledger }))
+    let command = WorkerCommand { lane, python_path, python_args, program, env, ledger };
+    Ok(ProcessSpawner::new(command).passing_stderr_through(debug.debug))
 }
 
 fn follow<L: Pool>(config: &Config, router: &Arc<Router<L, V3Pool>>, clock: Clock) -> Follower {

@@ -59,6 +59,7 @@ impl<S: Spawner> V2SessionPool<S> {
             max_frame_bytes: worker.max_frame_bytes,
             readiness: Readiness::AnyResult,
             ledger: spawner.keeps_ledger(),
+            trace: worker.debug.trace(),
         };
         let pool = Self { shell: Shell::start(machine, spawner, sessions, settings, clock) };
         if let Err(error) = pool.shell.wait_ready(1, 1).await {

@@ -50,6 +50,7 @@ impl<S: Spawner> V3Pool<S> {
             max_frame_bytes: worker.max_frame_bytes,
             readiness: Readiness::StatusOk,
             ledger: spawner.keeps_ledger(),
+            trace: worker.debug.trace(),
         };
         let pool = Self { shell: Shell::start(machine, spawner, sessions, settings, clock) };
         if let Err(error) = pool.shell.wait_ready(config.min_ready, 1).await {

@@ -9,9 +9,11 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
+use crate::call::CallId;
 use crate::error::Refusal;
 use crate::machine::Sent;
-use crate::worker::wire::{Outgoing, ReplyDecoder, WireReply, encode};
+use crate::worker::trace::FrameTrace;
+use crate::worker::wire::{HEADER_BYTES, Outgoing, ReplyDecoder, WireReply, encode};
 
 /// What an idle link may keep allocated: more than common calls need, so that one large reply
 /// does not hold its memory for ever.
@@ -31,6 +33,8 @@ pub struct Link<R, W> {
     /// The id of the last prepared request; unique in the worker's life.
     id: u64,
     max_frame_bytes: usize,
+    /// Boxed, since it is rarely there.
+    trace: Option<Box<FrameTrace>>,
 }
 
 /// Why a link is of no more use.
@@ -60,6 +64,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
             outgoing: Vec::new(),
             id: 0,
             max_frame_bytes,
+            trace: None,
+        }
+    }
+
+    /// The same link, with its frames logged if there is a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<FrameTrace>) -> Self {
+        Self { trace: trace.map(Box::new), ..self }
+    }
+
+    /// The requests that follow belong to this call, or are the host's own; for the log.
+    pub fn about(&mut self, call_id: Option<&CallId>) {
+        if let Some(trace) = &mut self.trace {
+            trace.about(call_id.map(CallId::to_string));
         }
     }
 
@@ -84,6 +102,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     /// If the pipe is closed.
     pub async fn send(&mut self, progress: &Progress) -> Result<(), LinkError> {
         let Some(writer) = &mut self.writer else { return Err(closed("stdin was closed")) };
+        if let Some(trace) = &self.trace {
+            trace.request(&self.outgoing[HEADER_BYTES..]);
+        }
         let mut sent = 0;
         while sent < self.outgoing.len() {
             let rest = &self.outgoing[sent..];
@@ -143,7 +164,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     }
 
     fn take_reply(&mut self) -> Result<Option<WireReply>, LinkError> {
-        let reply = self.decoder.decode(self.id, &mut self.received).map_err(LinkError::Garbled)?;
+        let trace = &self.trace;
+        let see = |frame: &[u8]| trace.iter().for_each(|trace| trace.reply(frame));
+        let reply = self.decoder.decode(self.id, &mut self.received, see);
+        let reply = reply.map_err(LinkError::Garbled)?;
         if reply.is_some() && self.received.is_empty() && self.received.capacity() > IDLE_BYTES {
             self.received = BytesMut::new();
         }

@@ -6,9 +6,11 @@ pub mod command;
 pub mod link;
 pub mod pipe;
 pub mod process;
+pub mod redaction;
 pub mod runtime;
 mod stderr;
 mod tail;
+pub mod trace;
 pub mod wire;
 
 use std::future::Future;

@@ -32,13 +32,20 @@ const CUT_SHORT: &str = "...";
 #[derive(Clone, Debug)]
 pub struct ProcessSpawner {
     command: Arc<WorkerCommand>,
+    stderr_through: bool,
 }
 
 impl ProcessSpawner {
     /// Starts workers by this command line.
     #[must_use]
     pub fn new(command: WorkerCommand) -> Self {
-        Self { command: Arc::new(command) }
+        Self { command: Arc::new(command), stderr_through: false }
+    }
+
+    /// Whether every line that a worker writes to stderr is logged, floods too.
+    #[must_use]
+    pub fn passing_stderr_through(self, stderr_through: bool) -> Self {
+        Self { stderr_through, ..self }
     }
 }
 
@@ -52,7 +59,7 @@ impl Spawner for ProcessSpawner {
         // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
         let newborn = on_spawner_thread(move || Newborn::start(command)).await;
         let mut newborn = newborn.map_err(|error| explain(&error))?;
-        adopt(&mut newborn, worker).map_err(|error| explain(&error))
+        adopt(&mut newborn, worker, self.stderr_through).map_err(|error| explain(&error))
     }
 
     fn command_line(&self) -> String {
@@ -137,7 +144,11 @@ fn die_with_the_host(command: &mut Command) {
 }
 
 /// Takes the pipes over into this runtime; from here on the handle owns the process.
-fn adopt(newborn: &mut Newborn, worker: WorkerId) -> io::Result<SpawnedBy<ProcessSpawner>> {
+fn adopt(
+    newborn: &mut Newborn,
+    worker: WorkerId,
+    stderr_through: bool,
+) -> io::Result<SpawnedBy<ProcessSpawner>> {
     let (child, _) = newborn.child.as_mut().expect("a newborn is adopted once");
     let writer = PipeWriter::new(child.stdin.take().expect("stdin is piped").into())?;
     let reader = PipeReader::new(child.stdout.take().expect("stdout is piped").into())?;
@@ -148,7 +159,8 @@ fn adopt(newborn: &mut Newborn, worker: WorkerId) -> io::Result<SpawnedBy<Proces
     let pid = pid_of(&child);
     let exit = watch::Sender::new(None);
     let tail = Arc::new(Tail::new());
-    tokio::spawn(stderr::drain(errors, worker, child.id(), Arc::clone(&tail), exit.subscribe()));
+    let log = stderr::Log::new(worker, child.id(), stderr_through);
+    tokio::spawn(stderr::drain(errors, log, Arc::clone(&tail), exit.subscribe()));
     let process = PythonProcess { pid, pidfd, exit, reaping: Mutex::new(()), tail };
     Ok(Spawned { reader, writer, process })
 }

@@ -12,7 +12,7 @@ use crate::worker::pipe::PipeReader;
 use crate::worker::tail::Tail;
 
 /// More lines than this in [`WINDOW`] are kept in the tail and counted, but not logged: a
-/// worker in a loop must not drown the host.
+/// worker in a loop must not drown the host, unless somebody wants to see it all.
 const LINES_PER_WINDOW: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -23,12 +23,10 @@ const READ_BYTES: usize = 64 * 1024;
 /// grandchild may hold the other end open for ever.
 pub(super) async fn drain(
     mut pipe: PipeReader,
-    worker: WorkerId,
-    pid: u32,
+    mut log: Log,
     tail: Arc<Tail>,
     mut exit: watch::Receiver<Option<String>>,
 ) {
-    let mut log = Log { worker, pid, clock: Clock::start(), window: Moment::ZERO, lines: 0 };
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let read = tokio::select! {
@@ -45,15 +43,23 @@ pub(super) async fn drain(
     tail.close();
 }
 
-struct Log {
+/// Where a worker's lines go.
+pub(super) struct Log {
     worker: WorkerId,
     pid: u32,
+    /// Lines that are logged in one window.
+    most: u32,
     clock: Clock,
     window: Moment,
     lines: u32,
 }
 
 impl Log {
+    pub(super) fn new(worker: WorkerId, pid: u32, all: bool) -> Self {
+        let most = if all { u32::MAX } else { LINES_PER_WINDOW };
+        Self { worker, pid, most, clock: Clock::start(), window: Moment::ZERO, lines: 0 }
+    }
+
     fn line(&mut self, line: &str) {
         let now = self.clock.now();
         if now.since(self.window) > WINDOW {
@@ -61,14 +67,14 @@ impl Log {
             self.window = now;
         }
         self.lines += 1;
-        if self.lines <= LINES_PER_WINDOW {
+        if self.lines <= self.most {
             let (worker, pid) = (self.worker, self.pid);
             tracing::info!(target: "poolshift::worker::stderr", %worker, pid, "{line}");
         }
     }
 
     fn end_window(&mut self) {
-        let unlogged = self.lines.saturating_sub(LINES_PER_WINDOW);
+        let unlogged = self.lines.saturating_sub(self.most);
         if unlogged > 0 {
             let (worker, pid) = (self.worker, self.pid);
             tracing::warn!(target: "poolshift::worker::stderr", %worker, pid, unlogged, "flood");

@@ -13,6 +13,9 @@ use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 use crate::call::{Args, CallId};
 use crate::error::{CallError, Refusal};
 
+/// A frame's length, before its body.
+pub const HEADER_BYTES: usize = 4;
+
 /// How much of a frame that is not a reply is quoted.
 const QUOTED_BYTES: usize = 64;
 
@@ -46,12 +49,12 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let start = out.len();
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[0; HEADER_BYTES]);
     write_body(id, request, out);
-    let bytes = out.len() - start - 4;
+    let bytes = out.len() - start - HEADER_BYTES;
     match u32::try_from(bytes) {
         Ok(length) if bytes <= max => {
-            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+            out[start..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
             Ok(())
         }
         _ => {
@@ -102,15 +105,24 @@ impl ReplyDecoder {
     }
 
     /// Takes the reply to request `id` from the front of `bytes`, or nothing if it is not whole.
+    /// A whole frame is shown to `see` first, whatever is in it.
     ///
     /// # Errors
     /// With the reason if the bytes are anything but a well-formed reply to that request.
-    pub fn decode(&mut self, id: u64, bytes: &mut BytesMut) -> Result<Option<WireReply>, String> {
+    pub fn decode(
+        &mut self,
+        id: u64,
+        bytes: &mut BytesMut,
+        see: impl FnOnce(&[u8]),
+    ) -> Result<Option<WireReply>, String> {
         let mut start = [0; QUOTED_BYTES];
         let quoted = bytes.len().min(QUOTED_BYTES);
         start[..quoted].copy_from_slice(&bytes[..quoted]);
         match self.frames.decode(bytes) {
-            Ok(Some(frame)) => parse(id, &frame).map(Some),
+            Ok(Some(frame)) => {
+                see(&frame);
+                parse(id, &frame).map(Some)
+            }
             Ok(None) => Ok(None),
             Err(error) => Err(format!("{error}; it begins with {}", quote(&start[..quoted]))),
         }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod cancel_grid;
 mod config;
+mod debug;
 mod machine;
 mod operator;
 mod outcomes;

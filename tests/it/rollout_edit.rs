@@ -109,12 +109,17 @@ fn mounted(tool: &Tool, mount: &str, args: &str) -> Option<Ran> {
     let script = script.replace("poolshift ", concat!(env!("CARGO_BIN_EXE_poolshift"), " "));
     let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().ok()?;
     if output.status.code() == Some(99) || output.stderr.starts_with(b"unshare:") {
-        println!("skipped: this machine does not let tests mount");
+        skip("this machine does not let tests mount");
         return None;
     }
     let utf8 = |bytes| String::from_utf8(bytes).unwrap();
     let (stdout, stderr) = (utf8(output.stdout), utf8(output.stderr));
     Some(Ran { code: output.status.code(), stdout, stderr })
+}
+
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
 }
 
 #[test]

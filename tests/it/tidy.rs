@@ -8,14 +8,17 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// Imports go down, or stay on the floor and in the folder. The longest prefix counts.
-const FLOORS: [(&str, u8); 27] = [
+const FLOORS: [(&str, u8); 31] = [
     ("call", 0),
     ("clock", 0),
     ("error", 0),
     ("pool", 0),
     ("machine", 1),
+    ("router::audit", 2),
     ("router::bucket", 2),
+    ("router::draft", 2),
     ("router::file", 2),
+    ("router::paths", 2),
     ("router::percent", 2),
     ("router::pins", 2),
     ("router::policy", 2),
@@ -25,6 +28,7 @@ const FLOORS: [(&str, u8); 27] = [
     ("v2_session_pool::machine", 2),
     ("v3_pool::config", 2),
     ("v3_pool::machine", 2),
+    ("worker::redaction", 2),
     ("config", 3),
     ("meter", 3),
     ("session", 3),

@@ -55,7 +55,8 @@ pub(super) async fn wait(
         };
         if waited >= limit {
             return Err(NotInForce::Behind(format!(
-                "version {version} is written, but not in force everywhere after {limit:?}: {behind}"
+                "version {version} is written, but after {limit:?} not in force everywhere: \
+                 {behind}"
             )));
         }
         // Dropped here: the file stays changed, and nobody says where it is in force.
