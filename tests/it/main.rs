@@ -6,6 +6,7 @@ mod bad_input;
 mod cancel_grid;
 mod config;
 mod debug;
+mod examples;
 mod machine;
 mod operator;
 mod outcomes;

@@ -1,0 +1,53 @@
+//! The examples, run as they stand.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::tool::Tool;
+
+/// Runs an example, which `cargo test` has built unless it was asked for this binary alone.
+fn run(example: &str) -> String {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let folder = Path::new(env!("CARGO_BIN_EXE_poolshift")).parent().unwrap().join("examples");
+    if !folder.join(example).exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--example", example]).status();
+        assert!(built.unwrap().success());
+    }
+    let output = Command::new(folder.join(example)).current_dir(root).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_service_embeds_both_pools() {
+    let told = run("embed");
+    assert!(told.contains("V3 at 0 %: {V2: 200}") && told.contains("V3 at 100 %: {V3: 200}"));
+    assert!(told.contains("killed: v2 because killed"), "{told}");
+}
+
+#[test]
+fn a_team_brings_its_own_legacy_pool() {
+    let note = r#"{"topic":"tea","text":"green"}"#;
+    let spaced = r#"{"topic": "tea", "text": "green"}"#;
+    assert_eq!(run("own_legacy_pool"), format!("v2: {spaced}\nv3: {note}\n"));
+}
+
+#[test]
+fn an_app_of_ones_own_keeps_its_sessions_in_both_lanes() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    for percent in ["0", "50", "100"] {
+        let args = ["--config", "examples/my_app.toml", "run", "examples/my_calls.jsonl"];
+        let mut command = Tool::new().command(&args);
+        let output = command.current_dir(root).args(["--percent", percent]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 6, "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(lines[1]["result"], json!({"topic": "tea", "text": "green"}));
+        assert_eq!(lines[3]["result"], json!({"topic": "tea", "text": "black"}));
+        assert_eq!(lines[4]["error"], json!("'nothing is known about coffee'"));
+        assert_eq!(lines[5]["result"]["greeting"], json!("Bonjour, Cem!"));
+    }
+}
