@@ -5,5 +5,6 @@
 //! over in-memory pipes, so that the shell can be driven on tokio's paused clock.
 
 pub mod fake_worker;
+pub mod oracle;
 pub mod script;
 pub mod spawner;
