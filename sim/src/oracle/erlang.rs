@@ -37,7 +37,7 @@ pub fn expected(queue: &Queue, service: Service) -> Result<Measures, OracleError
         (Service::Exponential, None, None) => mmc(load),
         (Service::Exponential, Some(capacity), None) => mmck(load, capacity),
         (Service::Exponential, capacity, Some(rate)) => erlang_a(load, rate, capacity),
-        (Service::General { cv2 }, None, None) if servers == 1 => mg1(load, cv2),
+        (Service::General { cv2 }, None, None) => mg1(load, cv2),
         (Service::General { .. }, _, _) => Err(OracleError::NoExactFormula { servers }),
     }
 }

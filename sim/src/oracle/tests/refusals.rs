@@ -79,6 +79,7 @@ fn an_approximation_is_not_offered() {
     let refused = |servers| Err(OracleError::NoExactFormula { servers });
     assert_eq!(ask(2, None, None), refused(2));
     assert_eq!(ask(2, Some(3), None), refused(2));
+    assert_eq!(ask(1, Some(3), None), refused(1));
     assert_eq!(ask(1, None, Some(1.0)), refused(1));
     assert_eq!(mg1(&load(2, 0.5, 1.0), 0.0), refused(2));
     assert_eq!(ask(1, None, None), mg1(&load(1, 0.5, 1.0), 0.0));

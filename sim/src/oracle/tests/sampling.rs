@@ -159,6 +159,14 @@ fn the_standard_error_of_known_batches() {
     assert!((standard_error - (77.5_f64 / 30.0).sqrt()).abs() < 1e-12);
 }
 
+/// Batches of unlike weight that agree on the ratio leave nothing to doubt.
+#[test]
+fn weights_are_no_noise() {
+    let mut means = BatchMeans::new(BatchPlan::new(30, 0).unwrap());
+    (0..30).for_each(|call| means.add(call, 2.0 * call as f64, call as f64));
+    assert_eq!(means.estimate(), Ok(Estimate { mean: 2.0, standard_error: 0.0 }));
+}
+
 #[test]
 #[should_panic(expected = "call 30 of a run planned for 30 calls")]
 fn a_call_beyond_the_plan_is_a_bug_of_the_caller() {
