@@ -3,6 +3,7 @@
 mod series;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::call::{Class, Timing};
 use crate::error::Outcome;
@@ -35,6 +36,27 @@ pub struct Latencies {
     pub total: Series,
 }
 
+/// The times of finished calls, whatever their class and outcome.
+#[derive(Clone, Debug, Default)]
+pub struct FinishedTimes {
+    queued: Series,
+    total: Series,
+}
+
+impl FinishedTimes {
+    /// How they were spread, for a pool's status.
+    #[must_use]
+    pub fn spread(&self) -> RequestTimes {
+        let spread = |series: &Series| {
+            let millis = |span: Duration| span.as_secs_f64() * 1e3;
+            let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|q| millis(series.quantile(q)));
+            Spread { p50, p90, p99, max: millis(series.max()) }
+        };
+        let (queued_time_ms, total_time_ms) = (spread(&self.queued), spread(&self.total));
+        RequestTimes { queued_time_ms, total_time_ms }
+    }
+}
+
 impl Meter {
     /// Empty books.
     #[must_use]
@@ -59,6 +81,14 @@ impl Meter {
     #[must_use]
     pub fn outcomes(&self) -> BTreeMap<Outcome, u64> {
         self.books.outcomes()
+    }
+
+    /// Adds the times of all finished calls, whatever their class and outcome.
+    pub fn add_to(&self, times: &mut FinishedTimes) {
+        for latencies in self.books.latencies.values() {
+            times.queued.merge(&latencies.queued);
+            times.total.merge(&latencies.total);
+        }
     }
 
     /// A copy of the books.
@@ -87,25 +117,6 @@ impl MeterSnapshot {
         total
     }
 
-    /// Waiting times of all calls, whatever their class and outcome.
-    #[must_use]
-    pub fn queued(&self) -> Series {
-        let mut queued = Series::default();
-        self.latencies.values().for_each(|latencies| queued.merge(&latencies.queued));
-        queued
-    }
-
-    /// The times of all calls, for a pool's status.
-    #[must_use]
-    pub fn request_times(&self) -> RequestTimes {
-        let spread = |series: Series| {
-            let millis = |span: std::time::Duration| span.as_secs_f64() * 1e3;
-            let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|q| millis(series.quantile(q)));
-            Spread { p50, p90, p99, max: millis(series.max()) }
-        };
-        RequestTimes { queued_time_ms: spread(self.queued()), total_time_ms: spread(self.total()) }
-    }
-
     /// Calls that were finished with anything but a good answer.
     #[must_use]
     pub fn errors(&self) -> u64 {
@@ -117,8 +128,6 @@ impl MeterSnapshot {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::Moment;
 

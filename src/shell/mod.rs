@@ -29,7 +29,7 @@ use crate::call::{Lane, SessionId};
 use crate::clock::{Clock, Moment};
 use crate::error::StartError;
 use crate::machine::{Event, PoolMachine};
-use crate::meter::MeterSnapshot;
+use crate::meter::{FinishedTimes, MeterSnapshot};
 use crate::pool::PoolStatus;
 use crate::session::Sessions;
 use crate::shell::desk::Desk;
@@ -169,12 +169,15 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
 
     /// Gauges and counters, with what only the shell knows filled in.
     pub fn status(&self) -> PoolStatus {
-        let (status, books) = {
+        // Room is made before the lock, quantiles are found after it: under it, histograms are
+        // only added up.
+        let mut times = FinishedTimes::default();
+        let status = {
             let desk = self.lock();
-            (desk.status(), desk.meter.snapshot())
+            desk.meter.add_to(&mut times);
+            desk.status()
         };
-        // Quantiles are found without the lock.
-        PoolStatus { request: Some(books.request_times()), ..status }
+        PoolStatus { request: Some(times.spread()), ..status }
     }
 
     /// Counts and latencies of all calls so far.
