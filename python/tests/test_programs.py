@@ -189,12 +189,54 @@ def test_program_data_that_is_no_object_is_an_error(start: Workers, data: Any) -
 
 
 @pytest.mark.parametrize("definition", ["text", [1], {"outputs": [{}]}, {"outputs": 7}], ids=repr)
-def test_a_program_that_fails_says_so(start: Workers, definition: Any) -> None:
+def test_program_data_that_cannot_be_built_asks_the_question(
+    start: Workers, definition: Any
+) -> None:
     data = {**RECORD, "signature_def": definition}
-    error = pooled(start).error("execute_program", {"program_id": "p1", "program_data": data})
-    assert error.startswith(
-        ("Program execution failed: ", "Failed to recreate program from data: ")
-    )
+    args = {"program_id": "p1", "program_data": data, "inputs": {"text": "what is 1+1"}}
+    assert pooled(start).ok("execute_program", args)["outputs"] == {"answer": "2"}
+
+
+def test_program_data_means_nothing_in_standalone(start: Workers) -> None:
+    error = start().error("execute_program", {"program_id": "p1", "program_data": RECORD})
+    assert error == "Program not found: p1"
+
+
+def test_the_id_of_a_program_may_be_a_number(start: Workers) -> None:
+    worker = start()
+    assert worker.ok("create_program", {"id": 7})["program_id"] == 7
+    assert worker.ok("execute_program", {"program_id": 7})["program_id"] == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "failure"),
+    [
+        ("create_program", "Failed to create program: "),
+        ("create_gemini_program", "Failed to create Gemini program: "),
+    ],
+)
+def test_a_program_that_cannot_be_created_says_so(
+    start: Workers, mode: str, command: str, failure: str
+) -> None:
+    error = start("--mode", mode).error(command, {"id": ["no", "key"], **ANONYMOUS})
+    assert error.startswith(failure)
+
+
+def test_without_a_model_the_legacy_texts_say_so(start: Workers, mode: str) -> None:
+    worker = start("--mode", mode, env={"POOLSHIFT_MODEL": "none"})
+    args = {"id": "p1", **ANONYMOUS}
+    text = "DSPy not available - cannot create programs"
+    assert worker.error("create_program", args) == text
+    text = "Gemini not available - cannot create Gemini programs"
+    assert worker.error("create_gemini_program", args) == text
+    result = worker.ok("configure_lm", {"model": "gemini-2", "api_key": "k"})
+    assert result == {"error": "DSPy not available - cannot configure a language model"}
+
+
+def test_a_program_of_the_host_needs_a_model_too(start: Workers) -> None:
+    worker = start("--mode", "pool-worker", env={"POOLSHIFT_MODEL": "none"})
+    args = {"program_id": "p1", "program_data": RECORD, **NAMED}
+    assert worker.error("execute_program", args) == "No LM is loaded."
 
 
 def test_info_counts_what_was_executed(start: Workers, mode: str) -> None:
@@ -295,11 +337,10 @@ def test_a_gemini_program_has_the_model_asked_for(shared: Worker) -> None:
     assert (result["model_name"], result["signature"]) == ("gemini-2", {})
 
 
-def test_a_gemini_program_runs_as_a_program_too(start: Workers) -> None:
+def test_a_gemini_program_is_not_a_program_as_the_legacy_text_has_it(start: Workers) -> None:
     worker = start()
     worker.ok("create_gemini_program", {"id": "g1", "signature": ASKING})
-    args = {"program_id": "g1", "inputs": {"question": "what is 2*2"}}
-    assert worker.ok("execute_program", args)["outputs"] == {"answer": "4"}
+    assert worker.error("execute_program", {"program_id": "g1"}) == "'program'"
 
 
 def test_a_program_is_not_a_gemini_program(start: Workers) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Dict
 
 from ..app import Args, command
 from ..context import Context
+from . import model
 from .programs import STATE
 
 
@@ -15,22 +16,23 @@ def configure_lm(args: Args, _context: Context) -> Any:
     """Chooses a model. Failures are results, as the legacy worker has them."""
     try:
         return _configure(args)
-    except ValueError as error:
+    except Exception as error:
         return {"error": str(error)}
 
 
 def _configure(args: Args) -> Dict[str, Any]:
-    model, api_key = args.get("model"), args.get("api_key")
+    name, api_key = args.get("model"), args.get("api_key")
     provider = args.get("provider", "google")
     temperature = args.get("temperature", 0.7)
-    if not model:
+    if not name:
         raise ValueError("Model name is required")
     if not api_key:
         raise ValueError("API key is required")
-    if provider != "google" or not str(model).startswith("gemini"):
-        raise ValueError(f"Unsupported provider/model combination: {provider}/{model}")
+    if provider != "google" or not str(name).startswith("gemini"):
+        raise ValueError(f"Unsupported provider/model combination: {provider}/{name}")
+    model.require("DSPy not available - cannot configure a language model")
     os.environ["GEMINI_API_KEY"] = str(api_key)
-    STATE.lm = {"model": model, "provider": provider, "temperature": temperature}
+    STATE.lm = {"model": name, "provider": provider, "temperature": temperature}
     return {"status": "configured", **STATE.lm}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 FALLBACK_INPUT = "question"
 FALLBACK_OUTPUT = "answer"
@@ -29,6 +29,8 @@ class Signature:
         self.field_mapping: Dict[str, str] = {}
         self.class_name: Any = None
         self.fallback_used = True
+        # None is question -> answer.
+        self.outputs: Optional[List[str]] = None
         if dynamic:
             try:
                 self._build(definition)
@@ -44,6 +46,7 @@ class Signature:
             self.field_mapping[name] = self._python_name(name)
         full_name = definition.get("name") or f"Dynamic_{int(time.time())}"
         self.class_name = str(full_name).rsplit(".", 1)[-1]
+        self.outputs = names[len(inputs) :]
         self.fallback_used = False
 
     def _python_name(self, name: str) -> str:
