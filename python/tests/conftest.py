@@ -75,7 +75,7 @@ class Worker:
 
     def read_bytes(self) -> bytes:
         """The next reply's bytes."""
-        return self._exactly(int.from_bytes(self._exactly(HEADER), "big"))
+        return self.read_exactly(int.from_bytes(self.read_exactly(HEADER), "big"))
 
     def rest(self) -> bytes:
         """All that is still to come until the worker closes its end."""
@@ -138,7 +138,8 @@ class Worker:
         self.stdin.close()
         self.stdout.close()
 
-    def _exactly(self, size: int) -> bytes:
+    def read_exactly(self, size: int) -> bytes:
+        """The next bytes, whatever they are."""
         end = time.monotonic() + DEADLINE
         while len(self._buffer) < size:
             assert self._fill(end), f"the worker closed its stdout; {self.told()}"
