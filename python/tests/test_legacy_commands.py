@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Dict, Iterator, List
 
@@ -21,22 +22,22 @@ KINDS = {"S": Kind.SINGLE, "P": Kind.V2}
 
 
 class Bench:
-    """One worker of each kind in each mode, for all rows that leave it alive."""
+    """One worker of each kind in each mode, for all rows: none of them ends its worker."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.hosts: Dict[str, LegacyHost] = {}
+    def __init__(self, folder: Path, hosts: ExitStack):
+        self._env = legacy_env(folder)
+        self._hosts = hosts
+        self._by_name: Dict[str, LegacyHost] = {}
 
     def host(self, worker: str, mode: str) -> LegacyHost:
         """The host of such a worker, whose programs and counters are as at the start."""
         name = worker + mode
-        if name not in self.hosts:
-            self.hosts[name] = LegacyHost(
-                COMMANDS[worker], KINDS[mode], env=legacy_env(self.folder)
-            )
-            self.hosts[name].start()
-        assert isinstance(self.hosts[name].call("reset_state"), Ok)
-        return self.hosts[name]
+        if name not in self._by_name:
+            host = LegacyHost(COMMANDS[worker], KINDS[mode], env=self._env)
+            self._by_name[name] = self._hosts.enter_context(host)
+            host.start()
+        assert isinstance(self._by_name[name].call("reset_state"), Ok)
+        return self._by_name[name]
 
 
 def legacy_env(folder: Path, libraries: str = "dspy gemini") -> Dict[str, str]:
@@ -48,10 +49,8 @@ def legacy_env(folder: Path, libraries: str = "dspy gemini") -> Dict[str, str]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    bench = Bench(tmp_path_factory.mktemp("legacy"))
-    yield bench
-    for host in bench.hosts.values():
-        host.__exit__()
+    with ExitStack() as hosts:
+        yield Bench(tmp_path_factory.mktemp("legacy"), hosts)
 
 
 def cases() -> Iterator[object]:

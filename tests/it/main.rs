@@ -7,6 +7,7 @@ mod cancel_grid;
 mod config;
 mod debug;
 mod examples;
+mod legacy;
 mod machine;
 mod operator;
 mod outcomes;

@@ -31,12 +31,12 @@ async fn spawn(code: &str) -> SpawnedBy<ProcessSpawner> {
     ProcessSpawner::new(python(code)).spawn(WORKER).await.unwrap()
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it takes far less than this")
 }
 
 /// Waits until no process has this id, or only one that nobody has reaped yet.
-async fn gone(pid: u32) {
+pub(crate) async fn gone(pid: u32) {
     let stat = format!("/proc/{pid}/stat");
     soon(async {
         while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {

@@ -28,13 +28,13 @@ fn config(workers: usize) -> Config {
     config
 }
 
-async fn v3(config: &Config) -> V3Pool {
+pub(crate) async fn v3(config: &Config) -> V3Pool {
     let spawner = shim::spawner(config, Lane::V3, None).unwrap();
     let sessions = shim::sessions(config);
     V3Pool::start(&config.v3, &config.worker, spawner, sessions, Clock::start()).await.unwrap()
 }
 
-async fn v2(config: &Config) -> V2SessionPool {
+pub(crate) async fn v2(config: &Config) -> V2SessionPool {
     let spawner = shim::spawner(config, Lane::V2, None).unwrap();
     let sessions = shim::sessions(config);
     V2SessionPool::start(&config.v2, &config.worker, spawner, sessions, Clock::start())
@@ -42,11 +42,11 @@ async fn v2(config: &Config) -> V2SessionPool {
         .unwrap()
 }
 
-fn call(command: &str, args: &Value) -> Call {
+pub(crate) fn call(command: &str, args: &Value) -> Call {
     Call::new(command, Args::parse(&args.to_string()).unwrap())
 }
 
-fn result(answer: &Answer) -> Value {
+pub(crate) fn result(answer: &Answer) -> Value {
     let result = answer.result.as_ref().unwrap_or_else(|error| panic!("{error}"));
     serde_json::from_str(result.get()).unwrap()
 }
