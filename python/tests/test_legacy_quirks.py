@@ -5,13 +5,11 @@ mode, and ours in both.
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import pytest
-from conftest import ANONYMOUS, ASKING, HEADER, NAMED, Worker, Workers, encoded, frame, now, until
+from conftest import ANONYMOUS, ASKING, HEADER, Worker, Workers, encoded, frame, now, until
 from legacy_host import Error, Fault, Ok, decode
 from legacy_rows import TEXT, Like, fits, starts
 from test_legacy_commands import COMMANDS, LEGACY, legacy_env
@@ -199,6 +197,23 @@ def test_an_error_is_its_text_and_ours_says_more(start: Workers) -> None:
     assert (legacy["error"], legacy["success"]) == (ours["error"], ours["success"])
 
 
+def test_what_our_replies_have_more_is_nothing_to_a_legacy_host(start: Workers) -> None:
+    worker = start(
+        app="""
+        from poolshift_worker import command
+
+        @command("retire")
+        def retire(args, ctx):
+            ctx.recycle("grown too large")
+            return {"done": 1 / args["by"]}
+        """
+    )
+    worker.send("retire", {"by": 1})
+    assert decode(worker.read_bytes()) == Ok(1, {"done": 1.0})
+    worker.send("retire", {"by": 0})
+    assert decode(worker.read_bytes()) == Error(2, "division by zero")
+
+
 @pytest.mark.parametrize("worker", COMMANDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_shutdown_does_not_end_a_worker(start: Workers, worker: str, mode: str) -> None:
@@ -238,7 +253,19 @@ def test_a_legacy_models_whims(start: Workers, mode: str, question: str, seen: S
         assert (answer if isinstance(answer, Fault) else answer.error) == seen
 
 
-def test_a_print_breaks_the_frames_of_a_legacy_worker(start: Workers) -> None:
+def test_a_print_breaks_the_frames_of_a_legacy_worker_and_not_of_ours(start: Workers) -> None:
+    ours = start(
+        app="""
+        from poolshift_worker import command
+
+        @command("print")
+        def to_stdout(args, ctx):
+            print("a library speaks on stdout")
+            return {}
+        """
+    )
+    assert ours.ok("print") == {}
+    assert ours.ok("ping")["status"] == "ok"
     worker = begin(start, "legacy", "P")
     worker.ok("configure_lm", KEY)
     worker.ok("create_program", PROGRAM)
@@ -292,82 +319,3 @@ def test_without_a_model_a_legacy_worker_takes_the_key_of_its_environment(
     reply = worker.call("execute_program", {"program_id": "p", "inputs": {"question": "why?"}})
     assert reply["success"] is (key is not None)
     assert key is not None or reply["error"] == "No LM is loaded."
-
-
-# Signals, pipes and files
-
-
-@pytest.mark.parametrize("worker", COMMANDS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_pool_worker_and_not_a_standalone_one(
-    start: Workers, worker: str, number: signal.Signals
-) -> None:
-    alone, pooled = begin(start, worker, "S"), begin(start, worker, "P")
-    for process in (alone, pooled):
-        assert process.ok("ping")["status"] == "ok"
-        process.process.send_signal(number)
-    assert pooled.exit_code() == 0
-    assert alone.ok("ping")["status"] == "ok"
-
-
-def test_a_signal_ends_a_legacy_pool_worker_in_mid_command(start: Workers) -> None:
-    worker = begin(start, "legacy", "P")
-    worker.ok("configure_lm", KEY)
-    worker.ok("create_program", PROGRAM)
-    worker.send("execute_program", {"program_id": "p", "inputs": {"question": "wait"}})
-    until(lambda: '"wait"' in debug_text(start.folder), "the request to be read")
-    worker.process.send_signal(signal.SIGTERM)
-    assert worker.exit_code() == 0
-    assert worker.rest() == b""
-
-
-def debug_text(folder: Path) -> str:
-    return (folder / "legacy_bridge_debug.log").read_text("utf-8")
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_signal_during_imports_kills_a_legacy_worker(start: Workers, mode: str) -> None:
-    # It cannot get through its imports: opening its debug file waits for a reader.
-    os.mkfifo(start.folder / "legacy_bridge_debug.log")
-    worker = begin(start, "legacy", mode)
-    worker.process.send_signal(signal.SIGTERM)
-    assert worker.exit_code() == -signal.SIGTERM
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_broken_pipe_does_not_end_a_legacy_worker(start: Workers, mode: str) -> None:
-    worker = begin(start, "legacy", mode)
-    worker.ok("ping")
-    worker.stdout.close()
-    for _ in range(2):
-        worker.send("ping")
-    until(lambda: worker.told().count("closed the pipe") == 2, "both replies to fail")
-    assert worker.process.poll() is None
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_legacy_worker_writes_keys_in_clear(start: Workers, mode: str) -> None:
-    begin(start, "legacy", mode).ok("configure_lm", {**KEY, "api_key": "a-secret"})
-    assert '"a-secret"' in debug_text(start.folder)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_legacy_worker_dies_without_its_debug_file(start: Workers, mode: str) -> None:
-    (start.folder / "legacy_bridge_debug.log").mkdir()
-    worker = begin(start, "legacy", mode)
-    assert worker.rest() == b""
-    assert worker.exit_code() == 1
-    assert "IsADirectoryError" in worker.told()
-
-
-def test_human_text_goes_to_stderr(start: Workers) -> None:
-    flags = {
-        "DSPEX_DEBUG_MODE": "True",
-        "DSPEX_CLEAN_OUTPUT": "no",
-        "DSPEX_SUPPRESS_STACK_TRACES": "false",
-    }
-    worker = start(argv=LEGACY, env={**legacy_env(start.folder), **flags})
-    worker.error("delete_program", NAMED)
-    worker.tells("'DSPEX_TEST_MODE': False")
-    worker.tells("delete_program: Program ID is required")
-    worker.tells("Traceback (most recent call last)")
