@@ -51,6 +51,12 @@ impl Bridge {
         self.folder.path().join("legacy_bridge_debug.log")
     }
 
+    /// Gives its workers, however busy the machine, the time to read and answer their farewell.
+    fn patient(mut self) -> Self {
+        self.config.worker.stop_grace = Duration::from_secs(1);
+        self
+    }
+
     /// Every message that its workers have read or written so far.
     fn debug_text(&self) -> String {
         std::fs::read_to_string(self.debug_file()).unwrap_or_default()
