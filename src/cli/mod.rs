@@ -2,10 +2,13 @@
 
 mod bench;
 mod call;
+mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod ledgers;
 mod logging;
+mod manual;
 mod progress;
 mod rate;
 mod rollout;
@@ -16,8 +19,8 @@ mod stdout;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use poolshift::config::{Config, ConfigError};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use poolshift::config::Survey;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
@@ -63,24 +66,33 @@ enum Command {
     /// How the running processes are: rollout, sessions, both pools
     Status(status::StatusArgs),
     /// Look at the rollout, and change it in running processes
+    Rollout(rollout::RolloutArgs),
+    /// Check Python, the app, this machine's limits and the rollout file; say what to do
+    Doctor,
+    /// What the tool would run with
     #[command(subcommand)]
-    Rollout(rollout::RolloutCommand),
+    Config(config::ConfigCommand),
     /// Start what is needed, make one call, print its result
     Call(call::CallArgs),
     /// Measure
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// A script that completes commands and options in your shell
+    Completions(manual::CompletionsArgs),
+    /// The manual page
+    Man(manual::ManArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     // Read first, since it says what is to be logged; one that is wrong is told later.
-    let config = Config::load(cli.global.config.as_deref(), std::env::vars());
-    let debug = config.as_ref().map(|config| config.worker.debug.clone()).unwrap_or_default();
+    let survey = Survey::of(cli.global.config.as_deref(), std::env::vars());
+    let debug = survey.config.as_ref().map(|config| config.worker.debug.clone());
+    let debug = debug.unwrap_or_default();
     logging::start(cli.global.verbose, cli.global.log_format, &debug);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(interruptible(cli, config)),
+        Ok(runtime) => runtime.block_on(interruptible(cli, survey)),
         Err(error) => Err(Failure::Failed(format!("cannot start a runtime: {error}"))),
     };
     match outcome {
@@ -94,24 +106,28 @@ pub(crate) fn main() -> ExitCode {
 
 /// Ctrl-C and SIGTERM drop what runs: callers are cancelled, and every worker is killed with its
 /// children.
-async fn interruptible(cli: Cli, config: Result<Config, ConfigError>) -> Result<(), Failure> {
+async fn interruptible(cli: Cli, survey: Survey) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     tokio::select! {
-        done = dispatch(cli, config) => done,
+        done = dispatch(cli, survey) => done,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         _ = terminate.recv() => Err(Failure::Interrupted),
     }
 }
 
-async fn dispatch(cli: Cli, config: Result<Config, ConfigError>) -> Result<(), Failure> {
-    let global = cli.global;
-    let config = config?;
+/// A config that is wrong ends only those commands that need all of it.
+async fn dispatch(cli: Cli, survey: Survey) -> Result<(), Failure> {
+    let Global { config: file, json, .. } = cli.global;
     match cli.command {
-        Command::Demo(args) => demo::demo(config, args, global.json).await,
-        Command::Run(args) => run::run(config, args, global.json).await,
-        Command::Status(args) => status::status(config, args, global.json).await,
-        Command::Rollout(command) => rollout::rollout(config, command, global.json).await,
-        Command::Call(args) => call::call(config, args, global.json).await,
-        Command::Bench(command) => bench::bench(config, command, global.json).await,
+        Command::Demo(args) => demo::demo(survey.config?, args, json).await,
+        Command::Run(args) => run::run(survey.config?, args, json).await,
+        Command::Status(args) => status::status(survey, args, json).await,
+        Command::Rollout(args) => rollout::rollout(survey, args, json).await,
+        Command::Call(args) => call::call(survey.config?, args, json).await,
+        Command::Bench(command) => bench::bench(survey.config?, command, json).await,
+        Command::Doctor => doctor::doctor(survey, json).await,
+        Command::Config(command) => config::config(survey, file.as_deref(), command, json),
+        Command::Completions(args) => manual::completions(Cli::command(), &args),
+        Command::Man(args) => manual::man(Cli::command(), &args),
     }
 }

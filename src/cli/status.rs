@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use clap::Args;
 use poolshift::Lane;
-use poolshift::config::Config;
+use poolshift::config::Survey;
 use poolshift::pool::PoolStatus;
 use poolshift::shim::board::StatusBoard;
 use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
 
 use crate::cli::failure::Failure;
-use crate::cli::rollout::shares;
+use crate::cli::rollout::{RolloutFileArg, shares};
 use crate::cli::stdout;
 
 /// Processes write their status each second.
@@ -22,12 +22,15 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    which: RolloutFileArg,
     /// Again each second, until Ctrl-C; with --json one object a line
     #[arg(long)]
     watch: bool,
 }
 
-pub(crate) async fn status(config: Config, args: StatusArgs, json: bool) -> Result<(), Failure> {
+pub(crate) async fn status(survey: Survey, args: StatusArgs, json: bool) -> Result<(), Failure> {
+    let config = args.which.config(survey)?;
     let file = &config.rollout.file;
     let board = StatusBoard::beside(file);
     if !args.watch {

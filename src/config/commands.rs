@@ -2,18 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use toml::{Table, Value};
 
 use crate::config::reader::{Reader, Section};
+use crate::config::setting::Setting;
+use crate::config::survey::Taken;
 use crate::session::commands::{Command, Commands, LoadRule, SaveRule, Source};
 
 /// The built-in table with the config's rows over it; a known command keeps what its row does
 /// not name.
 pub(super) fn commands(reader: &mut Reader<'_>) -> Commands {
     let mut commands = Commands::default();
-    for name in reader.names_in("commands") {
-        let command = command(&mut reader.subsection("commands", &name), commands.get(&name));
-        commands.set(&name, command);
+    let configured = reader.names_in("commands");
+    for name in &configured {
+        let command = command(&mut reader.subsection("commands", name), commands.get(name));
+        commands.set(name, command);
+    }
+    for (name, command) in Commands::default().by_name() {
+        if !configured.contains(name) {
+            reader.note(Taken::built_in(format!("commands.{name}.class"), command.class.write()));
+        }
     }
     reader.close_parent("commands");
     commands
@@ -22,8 +31,8 @@ pub(super) fn commands(reader: &mut Reader<'_>) -> Commands {
 fn command(section: &mut Section<'_, '_>, known: &Command) -> Command {
     let class = section.take_optional("class");
     let implied = class.map_or_else(|| known.clone(), Command::of);
-    let saves = section.take_optional::<Value>("saves");
-    let loads = section.take_optional::<Value>("loads");
+    let saves = section.take_shaped::<Value>("saves", saves_schema());
+    let loads = section.take_shaped::<Value>("loads", loads_schema());
     Command {
         class: implied.class,
         idempotent: section.take("idempotent", implied.idempotent),
@@ -63,6 +72,30 @@ fn load_rule(table: &Table) -> Result<LoadRule, String> {
         return Err("key must be args.NAME, since there is no result yet".to_owned());
     }
     Ok(LoadRule { table: text(table, "table")?, key, into: text(table, "into")? })
+}
+
+fn saves_schema() -> serde_json::Value {
+    let text = json!({"type": "string"});
+    json!({
+        "type": "object",
+        "properties": {
+            "table": text, "key": text, "remove": {"const": true},
+            "row": {"type": "object", "additionalProperties": true},
+        },
+        "required": ["table", "key"],
+        "oneOf": [{"required": ["row"]}, {"required": ["remove"]}],
+        "additionalProperties": false,
+    })
+}
+
+fn loads_schema() -> serde_json::Value {
+    let (text, key) = (json!({"type": "string"}), json!({"type": "string", "pattern": r"^args\."}));
+    json!({
+        "type": "object",
+        "properties": {"table": text, "key": key, "into": text},
+        "required": ["table", "key", "into"],
+        "additionalProperties": false,
+    })
 }
 
 fn only(table: &Table, known: &[&str]) -> Result<(), String> {

@@ -3,11 +3,14 @@
 //! Every problem is reported at once, each with its line. Precedence: defaults, then the file,
 //! then `POOLSHIFT__SECTION__KEY`.
 
+mod about;
 mod commands;
 mod problem;
 mod reader;
+pub mod schema;
 mod sections;
 mod setting;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +20,7 @@ use std::time::Duration;
 use crate::call::CallId;
 pub use crate::config::problem::{ConfigError, Problem};
 use crate::config::reader::Reader;
+pub use crate::config::survey::{Origin, Shown, Survey};
 use crate::session::commands::Commands;
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
@@ -176,15 +180,7 @@ impl Config {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&name, &text, env),
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                Self::parse(&name, "", env)
-            }
-            Err(error) => Err(ConfigError::unreadable(&name, &error)),
-        }
+        Survey::of(file, env).config
     }
 
     /// Reads a file's text, then the environment over it. `name` is for messages.
@@ -196,17 +192,20 @@ impl Config {
         text: &str,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(name, text, env)?;
+        Survey::parse(name, text, env).config
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
-            worker: sections::worker(&mut reader),
-            v2: sections::v2(&mut reader), // legacy
-            v3: sections::v3(&mut reader),
-            commands: Arc::new(commands::commands(&mut reader)),
-            session: sections::session(&mut reader),
-            rollout: sections::rollout(&mut reader),
+            worker: sections::worker(reader),
+            v2: sections::v2(reader), // legacy
+            v3: sections::v3(reader),
+            commands: Arc::new(commands::commands(reader)),
+            session: sections::session(reader),
+            rollout: sections::rollout(reader),
         };
-        sections::unbuilt(&mut reader);
-        reader.finish().map(|()| config)
+        sections::unbuilt(reader);
+        config
     }
 
     /// How long a pin lives without calls (R14): as long as the longest-lived state that its

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::setting::Setting;
+use crate::config::survey::{Origin, Taken};
 
 const ENV_PREFIX: &str = "POOLSHIFT__";
 
@@ -21,6 +22,8 @@ pub(super) struct Reader<'a> {
     env: BTreeMap<String, String>,
     problems: Vec<Problem>,
     sections: Vec<&'static str>,
+    /// Every key that was asked for, in order.
+    taken: Vec<Taken>,
 }
 
 /// One section while its keys are taken.
@@ -43,7 +46,8 @@ impl<'a> Reader<'a> {
             collect_lines(text, &mut Vec::new(), table.get_ref(), &mut lines);
         }
         let env = env.into_iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
-        Ok(Self { file, values, lines, env, problems: Vec::new(), sections: Vec::new() })
+        let (problems, sections, taken) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { file, values, lines, env, problems, sections, taken })
     }
 
     /// Opens a section; a missing one is empty.
@@ -92,6 +96,11 @@ impl<'a> Reader<'a> {
         Section { reader: self, path, values, known: Vec::new() }
     }
 
+    /// Adds a key that has no place in the file.
+    pub(super) fn note(&mut self, taken: Taken) {
+        self.taken.push(taken);
+    }
+
     /// A parent whose sub-sections have all been taken is known and done with.
     pub(super) fn close_parent(&mut self, parent: &'static str) {
         if !self.sections.contains(&parent) {
@@ -100,8 +109,13 @@ impl<'a> Reader<'a> {
         self.values.remove(parent);
     }
 
-    /// What was never asked for is unknown.
-    pub(super) fn finish(mut self) -> Result<(), ConfigError> {
+    /// Every key that was asked for, and what is wrong; what was never asked for is unknown.
+    pub(super) fn finish(mut self) -> (Vec<Taken>, Result<(), ConfigError>) {
+        let taken = std::mem::take(&mut self.taken);
+        (taken, self.verdict())
+    }
+
+    fn verdict(mut self) -> Result<(), ConfigError> {
         let sections = self.sections.clone();
         for name in std::mem::take(&mut self.values).keys() {
             let hint = suggestion(name, &sections);
@@ -118,9 +132,15 @@ impl<'a> Reader<'a> {
         Err(ConfigError { problems: self.problems })
     }
 
-    fn problem(&mut self, path: &[String], message: String) {
+    /// Where a key, or the closest of the sections around it, stands in the file.
+    fn place(&self, path: &[String]) -> (Option<usize>, String) {
         let line = (1..=path.len()).rev().find_map(|end| self.lines.get(&path[..end])).copied();
         let place = line.map_or_else(|| self.file.to_owned(), |n| format!("{}:{n}", self.file));
+        (line, place)
+    }
+
+    fn problem(&mut self, path: &[String], message: String) {
+        let (line, place) = self.place(path);
         self.problems.push(Problem { line, place, message });
     }
 }
@@ -128,28 +148,56 @@ impl<'a> Reader<'a> {
 impl Section<'_, '_> {
     /// Takes a key; the environment beats the file, the file the default.
     pub(super) fn take<T: Setting>(&mut self, key: &'static str, default: T) -> T {
-        self.take_optional(key).unwrap_or(default)
+        let found = self.take_optional(key);
+        self.assume(default.write());
+        found.unwrap_or(default)
     }
 
     /// Takes a key that may be missing.
     pub(super) fn take_optional<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        self.take_shaped(key, T::schema())
+    }
+
+    /// Takes a key that may be missing, with a JSON Schema of its own.
+    pub(super) fn take_shaped<T: Setting>(
+        &mut self,
+        key: &'static str,
+        schema: serde_json::Value,
+    ) -> Option<T> {
         self.known.push(key);
+        let (value, origin) = self.look_up(key);
+        let path = format!("{}.{key}", self.path.join("."));
+        let shown = value.as_ref().map(T::write);
+        let taken = Taken { path, value: shown, origin, default: None, schema };
+        self.reader.taken.push(taken);
+        value
+    }
+
+    /// The key taken last has this value where nobody sets it.
+    pub(super) fn assume(&mut self, default: Value) {
+        let taken = self.reader.taken.last_mut().expect("a key was taken before");
+        taken.default = Some(default);
+    }
+
+    fn look_up<T: Setting>(&mut self, key: &'static str) -> (Option<T>, Origin) {
         let from_file = self.values.remove(key);
         let variable = format!("{ENV_PREFIX}{}__{key}", self.path.join("__")).to_uppercase();
         if let Some(text) = self.reader.env.remove(&variable) {
             let read = parse_text(&text);
+            let origin = Origin::Variable(variable.clone());
             if read.is_none() {
                 let message = format!("{text:?} is wrong: expected {}", T::EXPECTED);
                 self.reader.problems.push(Problem { line: None, place: variable, message });
             }
-            return read;
+            return (read, origin);
         }
-        let value = from_file?;
+        let Some(value) = from_file else { return (None, Origin::Default) };
         let read = T::read(&value);
         if read.is_none() {
             self.flaw(key, format!("{value} is wrong: expected {}", T::EXPECTED));
         }
-        read
+        let path: Vec<String> = self.path.iter().cloned().chain([key.to_owned()]).collect();
+        (read, Origin::File(self.reader.place(&path).1))
     }
 
     /// Reports a problem with a key's value.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use toml::Value;
+use serde_json::json;
+use toml::{Table, Value};
 
 use crate::config::random_seed;
 use crate::config::reader::{Reader, Section};
+use crate::config::setting::Setting;
 use crate::config::{DebugConfig, RolloutConfig, SessionConfig, WorkerConfig, WorkerProgram};
 use crate::machine::Flaw;
 use crate::v2_session_pool::config::V2Config; // legacy
@@ -13,10 +15,17 @@ use crate::v3_pool::config::V3Config;
 
 pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
     let default = WorkerConfig::default();
-    let debug = debug(reader, default.debug);
-    let section = &mut reader.section("worker");
+    let mut worker = processes(&mut reader.section("worker"), default.clone());
+    worker.debug = debug(reader, default.debug);
+    worker
+}
+
+fn processes(section: &mut Section<'_, '_>, default: WorkerConfig) -> WorkerConfig {
     let program = program(section, default.program);
-    let start_method = section.take("start_method", "spawn".to_owned());
+    let spawn = json!({"const": "spawn"});
+    let start_method: Option<String> = section.take_shaped("start_method", spawn);
+    section.assume("spawn".to_owned().write());
+    let start_method = start_method.unwrap_or_else(|| "spawn".to_owned());
     if start_method != "spawn" {
         let message = format!("{start_method:?} is not available in this version; use \"spawn\"");
         section.flaw("start_method", message);
@@ -31,7 +40,7 @@ pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
         stop_grace: section.take("stop_grace", default.stop_grace),
         kill_grace: section.take("kill_grace", default.kill_grace),
         drain_timeout: section.take("drain_timeout", default.drain_timeout),
-        debug,
+        debug: default.debug,
     };
     if !(1024..=u32::MAX as usize).contains(&worker.max_frame_bytes) {
         let message = format!("{} is not 1024 to {}", worker.max_frame_bytes, u32::MAX);
@@ -61,6 +70,9 @@ fn debug(reader: &mut Reader<'_>, default: DebugConfig) -> DebugConfig {
 
 fn program(section: &mut Section<'_, '_>, default: WorkerProgram) -> WorkerProgram {
     let app: Option<String> = section.take_optional("app");
+    if let WorkerProgram::App(app) = &default {
+        section.assume(app.write());
+    }
     let script: Option<String> = section.take_optional("script");
     let args: Option<Vec<String>> = section.take_optional("script_args");
     if args.is_some() && script.is_none() {
@@ -182,10 +194,18 @@ pub(super) fn unbuilt(reader: &mut Reader<'_>) {
 
 fn fixed(section: &mut Section<'_, '_>, keys: &[(&'static str, &str)]) {
     for (key, only) in keys {
-        let Some(value) = section.take_optional::<Value>(key) else { continue };
+        let only_value: serde_json::Value = serde_json::from_str(only).expect("all are JSON too");
+        let taken = section.take_shaped::<Value>(key, json!({"const": only_value}));
+        section.assume(toml_value(only));
+        let Some(value) = taken else { continue };
         if value.to_string() != *only {
             let message = format!("{value} is not available in this version; leave it at {only}");
             section.flaw(key, message);
         }
     }
+}
+
+fn toml_value(text: &str) -> Value {
+    let table: Table = format!("value = {text}").parse().expect("all are TOML");
+    table["value"].clone()
 }

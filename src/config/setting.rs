@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value as Schema, json};
 use toml::Value;
 
 use crate::call::Class;
 use crate::config::SessionLane;
 use crate::machine::OnCancel;
+
+/// A time as humantime reads it: one or more numbers with units.
+const DURATION: &str = "^([0-9]+ ?(ns|us|µs|ms|s|sec|m|min|h|hr|d|days?|w|weeks?) ?)+$";
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
@@ -17,6 +21,12 @@ pub(super) trait Setting: Sized {
 
     /// The value as this type, if it is one.
     fn read(value: &Value) -> Option<Self>;
+
+    /// The value as it would stand in the file.
+    fn write(&self) -> Value;
+
+    /// The JSON Schema of its values.
+    fn schema() -> Schema;
 }
 
 impl Setting for bool {
@@ -24,6 +34,14 @@ impl Setting for bool {
 
     fn read(value: &Value) -> Option<Self> {
         value.as_bool()
+    }
+
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "boolean"})
     }
 }
 
@@ -33,6 +51,14 @@ impl Setting for usize {
     fn read(value: &Value) -> Option<Self> {
         value.as_integer().and_then(|number| Self::try_from(number).ok())
     }
+
+    fn write(&self) -> Value {
+        Value::from(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "integer", "minimum": 0})
+    }
 }
 
 impl Setting for String {
@@ -40,6 +66,14 @@ impl Setting for String {
 
     fn read(value: &Value) -> Option<Self> {
         value.as_str().map(str::to_owned)
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.as_str())
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "string"})
     }
 }
 
@@ -49,6 +83,14 @@ impl Setting for PathBuf {
     fn read(value: &Value) -> Option<Self> {
         value.as_str().filter(|path| !path.is_empty()).map(Self::from)
     }
+
+    fn write(&self) -> Value {
+        Value::from(self.display().to_string())
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "string", "minLength": 1})
+    }
 }
 
 impl Setting for Duration {
@@ -56,6 +98,14 @@ impl Setting for Duration {
 
     fn read(value: &Value) -> Option<Self> {
         value.as_str().and_then(|text| humantime::parse_duration(text).ok())
+    }
+
+    fn write(&self) -> Value {
+        Value::from(humantime::format_duration(*self).to_string())
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "string", "pattern": DURATION})
     }
 }
 
@@ -68,6 +118,15 @@ impl Setting for (Duration, Duration) {
             _ => None,
         }
     }
+
+    fn write(&self) -> Value {
+        Value::from(vec![self.0.write(), self.1.write()])
+    }
+
+    fn schema() -> Schema {
+        let items = Duration::schema();
+        json!({"type": "array", "items": items, "minItems": 2, "maxItems": 2})
+    }
 }
 
 impl Setting for Vec<String> {
@@ -75,6 +134,14 @@ impl Setting for Vec<String> {
 
     fn read(value: &Value) -> Option<Self> {
         value.as_array()?.iter().map(String::read).collect()
+    }
+
+    fn write(&self) -> Value {
+        self.iter().map(String::write).collect::<Vec<_>>().into()
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "array", "items": {"type": "string"}})
     }
 }
 
@@ -85,6 +152,14 @@ impl Setting for BTreeMap<String, String> {
         let entries = value.as_table()?.iter();
         entries.map(|(name, value)| Some((name.clone(), String::read(value)?))).collect()
     }
+
+    fn write(&self) -> Value {
+        Value::Table(self.iter().map(|(name, text)| (name.clone(), text.write())).collect())
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "object", "additionalProperties": {"type": "string"}})
+    }
 }
 
 impl Setting for Class {
@@ -93,6 +168,14 @@ impl Setting for Class {
     fn read(value: &Value) -> Option<Self> {
         let name = value.as_str()?;
         Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.as_str())
+    }
+
+    fn schema() -> Schema {
+        json!({"enum": ["read", "write", "critical"]})
     }
 }
 
@@ -106,6 +189,17 @@ impl Setting for OnCancel {
             _ => None,
         }
     }
+
+    fn write(&self) -> Value {
+        Value::from(match self {
+            Self::Drain => "drain",
+            Self::Kill => "kill",
+        })
+    }
+
+    fn schema() -> Schema {
+        json!({"enum": ["drain", "kill"]})
+    }
 }
 
 impl Setting for SessionLane {
@@ -118,6 +212,17 @@ impl Setting for SessionLane {
             _ => None,
         }
     }
+
+    fn write(&self) -> Value {
+        Value::from(match self {
+            Self::PerClass => "per_class",
+            Self::Whole => "whole",
+        })
+    }
+
+    fn schema() -> Schema {
+        json!({"enum": ["per_class", "whole"]})
+    }
 }
 
 impl Setting for Value {
@@ -125,5 +230,13 @@ impl Setting for Value {
 
     fn read(value: &Value) -> Option<Self> {
         Some(value.clone())
+    }
+
+    fn write(&self) -> Value {
+        self.clone()
+    }
+
+    fn schema() -> Schema {
+        json!({})
     }
 }

@@ -80,6 +80,12 @@ impl Commands {
         self.known.get(name).unwrap_or(&self.unknown)
     }
 
+    /// All known commands, by name.
+    #[must_use]
+    pub fn by_name(&self) -> BTreeMap<&str, &Command> {
+        self.known.iter().map(|(name, command)| (name.as_str(), command)).collect()
+    }
+
     /// Sets a command's row.
     pub fn set(&mut self, name: &str, command: Command) {
         self.known.insert(name.to_owned(), command);

@@ -1,7 +1,5 @@
 //! Keeping secrets out of logs: JSON text with the values of some keys left out.
 
-use std::borrow::Cow;
-
 /// Stands for a value that is left out.
 const HIDDEN: &str = "\"***\"";
 
@@ -87,12 +85,17 @@ impl Redaction {
         &after[value + value_length(&after[value..])..]
     }
 
-    fn hides(&self, key: &[u8]) -> bool {
-        // A key may be written with escapes; one that cannot be read is compared as it stands.
-        let key = serde_json::from_slice::<String>(key)
-            .map_or_else(|_| String::from_utf8_lossy(key), Cow::Owned)
-            .to_lowercase();
+    /// Whether the value of this key is left out.
+    #[must_use]
+    pub fn hides_key(&self, key: &str) -> bool {
+        let key = key.to_lowercase();
         self.keys.iter().any(|hidden| key.contains(hidden))
+    }
+
+    fn hides(&self, key_bytes: &[u8]) -> bool {
+        // A key may be written with escapes; one that cannot be read is compared as it stands.
+        let key = serde_json::from_slice::<String>(key_bytes);
+        self.hides_key(&key.unwrap_or_else(|_| String::from_utf8_lossy(key_bytes).into_owned()))
     }
 }
 

@@ -5,7 +5,9 @@
 mod bad_input;
 mod cancel_grid;
 mod config;
+mod config_command;
 mod debug;
+mod doctor;
 mod examples;
 mod legacy;
 mod machine;

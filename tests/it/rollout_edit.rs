@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use poolshift::router::draft::Action;
 use poolshift::router::edit::{Change, EditError, edit};
@@ -99,27 +99,11 @@ async fn a_writer_that_hangs_is_named_and_nothing_is_written() {
     assert!(matches!(edit(&paths, &long, false).await, Err(EditError::TooLong { .. })));
 }
 
-/// Runs the tool in a mount namespace of its own in which `mount` was done to its folder. None
-/// if this machine does not allow that.
-fn mounted(tool: &Tool, mount: &str, args: &str) -> Option<Ran> {
-    let folder = tool.path("service");
-    fs::create_dir_all(&folder).unwrap();
-    let script = format!("{mount} || exit 99\n cd FOLDER && {args}");
-    let script = script.replace("FOLDER", folder.to_str().unwrap());
-    let script = script.replace("poolshift ", concat!(env!("CARGO_BIN_EXE_poolshift"), " "));
-    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().ok()?;
-    if output.status.code() == Some(99) || output.stderr.starts_with(b"unshare:") {
-        skip("this machine does not let tests mount");
-        return None;
-    }
-    let utf8 = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (utf8(output.stdout), utf8(output.stderr));
-    Some(Ran { code: output.status.code(), stdout, stderr })
-}
-
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
-fn skip(why: &str) {
-    eprintln!("skipped: {why}");
+/// Runs the tool in a folder of its own that `mount` mounts. None if this machine does not allow
+/// that.
+fn mounted(tool: &Tool, mount: &str, steps: &str) -> Option<Ran> {
+    fs::create_dir_all(tool.path("service")).unwrap();
+    tool.in_own_mounts(&format!("{mount} || exit 99\n cd service && {steps}"))
 }
 
 #[test]
@@ -127,12 +111,12 @@ fn a_full_disk_leaves_file_and_audit_as_they_were() {
     let tool = Tool::new();
     // Eight pages of 4 KiB: with the file and its draft, six are left for the audit, and the
     // line that needs a seventh is half written when the disk is full.
-    let mount = "mount -t tmpfs -o size=32k none FOLDER";
+    let mount = "mount -t tmpfs -o size=32k none service";
     let reason = "x".repeat(900);
     let steps = format!(
-        "n=0; while [ $n -lt 60 ] && poolshift rollout set 1.$((100 + n)) --reason {reason} \
+        "n=0; while [ $n -lt 60 ] && POOLSHIFT rollout set 1.$((100 + n)) --reason {reason} \
          > ../out 2> ../errors; do n=$((n + 1)); done; cat ../errors >&2; ls -A; ls -A *.d; \
-         poolshift rollout history --verify --last 1; poolshift rollout show; echo after $n"
+         POOLSHIFT rollout history --verify --last 1; POOLSHIFT rollout show; echo after $n"
     );
     let Some(ran) = mounted(&tool, mount, &steps) else { return };
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
@@ -148,9 +132,9 @@ fn a_full_disk_leaves_file_and_audit_as_they_were() {
 #[test]
 fn a_read_only_folder_is_a_clear_error() {
     let tool = Tool::new();
-    let mount = "mount -t tmpfs none FOLDER && (cd FOLDER && poolshift rollout set 5) \
-                 && mount -o remount,ro FOLDER";
-    let Some(ran) = mounted(&tool, mount, "poolshift rollout kill") else { return };
+    let mount = "mount -t tmpfs none service && (cd service && POOLSHIFT rollout set 5) \
+                 && mount -o remount,ro service";
+    let Some(ran) = mounted(&tool, mount, "POOLSHIFT rollout kill") else { return };
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(ran.stderr.contains("Read-only file system"), "{}", ran.stderr);
     assert!(ran.stderr.contains("nothing was changed"), "{}", ran.stderr);

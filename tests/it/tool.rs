@@ -54,6 +54,34 @@ impl Tool {
     }
 }
 
+impl Tool {
+    /// Runs a shell script in the tool's folder and in a mount namespace of its own; `POOLSHIFT`
+    /// stands for the tool. None if this machine does not let tests mount, which the script
+    /// tells by exit status 99.
+    pub(crate) fn in_own_mounts(&self, script: &str) -> Option<Ran> {
+        let script = script.replace("POOLSHIFT ", concat!(env!("CARGO_BIN_EXE_poolshift"), " "));
+        let mut command = Command::new("unshare");
+        let command = command.args(["-m", "sh", "-c", &script]).current_dir(self.folder.path());
+        let output = command.output().ok();
+        let refused = |output: &Output| {
+            output.status.code() == Some(99) || output.stderr.starts_with(b"unshare:")
+        };
+        let Some(Output { status, stdout, stderr }) = output.filter(|output| !refused(output))
+        else {
+            skip("this machine does not let tests mount");
+            return None;
+        };
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Some(Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) })
+    }
+}
+
+/// Says that a test is passed over, and why.
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+pub(crate) fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 impl Ran {
     /// Asserts that the run was good, and gives each line of stdout as JSON.
     pub(crate) fn json_lines(&self) -> Vec<Value> {

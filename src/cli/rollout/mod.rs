@@ -7,16 +7,20 @@ mod history;
 mod show;
 mod wait;
 
-use clap::Subcommand;
-use poolshift::Lane;
-use poolshift::config::Config;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use poolshift::config::{Config, Shown, Survey};
+use poolshift::router::draft::Action;
 use poolshift::router::edit::EditError;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
+use poolshift::{Class, Lane};
 
 use crate::cli::failure::Failure;
 use crate::cli::rollout::change::{ChangeArgs, SetArgs};
+use crate::cli::stdout;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutCommand {
@@ -38,14 +42,55 @@ pub(crate) enum RolloutCommand {
     Bucket(bucket::BucketArgs),
 }
 
-pub(crate) async fn rollout(
-    config: Config,
+#[derive(Debug, Args)]
+pub(crate) struct RolloutArgs {
+    #[command(flatten)]
+    pub(crate) which: RolloutFileArg,
+    #[command(subcommand)]
     command: RolloutCommand,
-    json: bool,
-) -> Result<(), Failure> {
-    use poolshift::router::draft::Action;
+}
+
+/// The rollout file, for those whose config does not say.
+#[derive(Debug, Args)]
+pub(crate) struct RolloutFileArg {
+    /// The rollout file [default: the config's `[rollout] file`]
+    #[arg(long, global = true, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl RolloutFileArg {
+    /// The config with the rollout file that is meant. A mistake elsewhere in the config must not
+    /// keep anybody from the kill switch, so all that is asked of it is where the file is.
+    pub(crate) fn config(self, survey: Survey) -> Result<Config, Failure> {
+        let Survey { config, settings, .. } = survey;
+        let is_file = |shown: &&Shown| shown.key == "rollout.file";
+        let readable = settings.iter().find(is_file).and_then(|shown| shown.value.clone());
+        let readable = readable.map(|value| PathBuf::from(value.trim_matches('"')));
+        let mut config = match (config, self.file.clone().or(readable)) {
+            (Ok(config), _) => config,
+            (Err(error), None) => {
+                stdout::aside("name the rollout file with --file to do without the config")?;
+                return Err(error.into());
+            }
+            (Err(error), Some(file)) => {
+                let shown = file.display();
+                stdout::aside(&format!("note: the config is wrong, going by {shown}:\n{error}"))?;
+                let mut config = Config::default();
+                config.rollout.file = file;
+                config
+            }
+        };
+        if let Some(file) = self.file {
+            config.rollout.file = file;
+        }
+        Ok(config)
+    }
+}
+
+pub(crate) async fn rollout(survey: Survey, args: RolloutArgs, json: bool) -> Result<(), Failure> {
+    let config = args.which.config(survey)?;
     let paths = RolloutPaths::of(&config.rollout.file);
-    match command {
+    match args.command {
         RolloutCommand::Show => show::show(&config, &paths, json),
         RolloutCommand::Set(args) => {
             let SetArgs { percent, class, all, change } = args;
@@ -65,7 +110,6 @@ pub(crate) async fn rollout(
 
 /// "read 10 %, write 10 %, critical 0 %", or one share if all are alike.
 pub(crate) fn shares(percents: &Percents) -> String {
-    use poolshift::Class;
     let of = Class::ALL.map(|class| (class.as_str(), percents.of(class)));
     if of.iter().all(|(_, percent)| *percent == of[0].1) {
         return format!("{} %", of[0].1);

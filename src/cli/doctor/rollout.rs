@@ -1,0 +1,32 @@
+//! The rollout file.
+
+use std::path::Path;
+
+use poolshift::router::edit::read_text;
+use poolshift::router::file::RolloutFile;
+
+use crate::cli::doctor::check::Check;
+use crate::cli::rollout::shares;
+
+pub(super) fn file(path: &Path) -> Check {
+    let name = path.display();
+    let text = match read_text(path) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Check::good("rollout", format!("no {name} yet: everything goes to V2")),
+        Err(error) => {
+            return Check::bad("rollout", error.to_string(), "make it readable for this user");
+        }
+    };
+    match RolloutFile::parse(&text) {
+        Ok(file) => {
+            let shares = shares(&file.percents.unwrap_or_default());
+            let killed = if file.killed { ", KILLED" } else { "" };
+            Check::good("rollout", format!("{name}: V3's share {shares}{killed}"))
+        }
+        Err(error) => Check::bad(
+            "rollout",
+            format!("{name}: {error}"),
+            "mend the file; running processes keep the last good one",
+        ),
+    }
+}

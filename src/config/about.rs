@@ -1,0 +1,99 @@
+//! What each key is for, in a line: for `config show`, and for the editor that has the schema.
+
+/// By the key's path; `commands.*` stands for every command.
+const ABOUT: [(&str, &str); 58] = [
+    ("debug.debug", "Log every line that a worker writes to stderr."),
+    ("debug.trace_requests", "Log each frame between host and worker, without secrets."),
+    ("debug.redact", "Leave out of logged frames what has a key that contains one of these."),
+    ("worker.app", "The app that workers run: MODULE or MODULE:ATTR."),
+    ("worker.script", "A script that speaks the legacy protocol, in place of an app."),
+    ("worker.script_args", "Arguments of the script."),
+    ("worker.start_method", "How workers are started."),
+    ("worker.python_path", "The Python executable."),
+    ("worker.python_args", "Arguments of Python itself."),
+    ("worker.env", "Variables added to the workers' environment."),
+    ("worker.max_frame_bytes", "The largest request or reply, in bytes."),
+    ("worker.health_timeout", "From a health check's ping to its answer."),
+    ("worker.stop_grace", "From the polite request to stop until SIGTERM."),
+    ("worker.kill_grace", "From SIGTERM until SIGKILL."),
+    ("worker.drain_timeout", "How long a drain serves calls that wait or run."),
+    ("v2.size", "Workers of the legacy pool."),
+    ("v2.startup_timeout", "From spawn to an answer to the start ping."),
+    ("v2.checkout_timeout", "How long a call may wait for its worker."),
+    ("v2.operation_timeout", "How long a call may run."),
+    ("v2.session_idle", "How long a session without calls stays bound to its worker."),
+    ("v2.max_queue_size", "How many calls may wait; 0 is no limit, as in the legacy pool."),
+    ("v2.on_cancel", "A worker whose caller went away is drained of the late reply, or killed."),
+    ("v3.size", "Workers of the new pool; twice the cores unless set."),
+    ("v3.startup_timeout", "From spawn to a good answer to the start ping."),
+    ("v3.health_check_interval", "How long a worker may be idle before it is probed; 0s never."),
+    ("v3.max_queue_size", "How many calls may wait; more are rejected."),
+    ("v3.queue_timeout", "How much of a call's time may be spent waiting."),
+    ("v3.timeout", "A call's whole time, unless it brings its own."),
+    ("v3.max_starting", "How many workers may be starting at once; 0 is all."),
+    ("v3.min_ready", "How many workers must be ready before the pool is."),
+    ("v3.on_cancel", "A worker whose caller went away is drained of the late reply, or killed."),
+    ("v3.restart_backoff", "The first and the longest delay after failed starts."),
+    ("v3.breaker_failures", "Not in this version."),
+    ("v3.breaker_probe", "Not in this version."),
+    ("v3.max_requests", "Not in this version."),
+    ("v3.max_age", "Not in this version."),
+    ("v3.max_memory_growth", "Not in this version."),
+    ("v3.max_recycling", "Not in this version."),
+    ("commands.*.class", "How much it may change: read moves to V3 first, then write, critical."),
+    ("commands.*.idempotent", "Whether it may run twice; true for reads unless set."),
+    ("commands.*.ends_session", "Whether a good answer ends the call's session."),
+    ("commands.*.saves", "The row that a good answer leaves with the session."),
+    ("commands.*.loads", "The row of the session that is added to the args."),
+    ("session.ttl", "How long a session is kept after its last call."),
+    ("session.max_sessions", "How many sessions are kept; the longest idle one goes first."),
+    ("rollout.file", "The rollout file, which is watched."),
+    ("rollout.flag", "The flag's key, which salts each session's bucket."),
+    ("rollout.session_lane", "Whether a session's classes may be in different lanes."),
+    ("rollout.max_pins", "How many sessions keep the shares of their first call."),
+    ("rollout.fallback", "Not in this version."),
+    ("retry.attempts", "Not in this version."),
+    ("retry.budget", "Not in this version."),
+    ("quarantine.deaths", "Not in this version."),
+    ("quarantine.window", "Not in this version."),
+    ("shadow.sample", "Not in this version."),
+    ("shadow.reserve", "Not in this version."),
+    ("shadow.max_per_s", "Not in this version."),
+    ("shadow.timeout", "Not in this version."),
+];
+
+/// What a key is for.
+///
+/// # Panics
+/// If nobody has written it down: a new key needs its line here.
+pub(super) fn about(path: &str) -> &'static str {
+    let general = general(path);
+    let line = ABOUT.iter().find(|(key, _)| *key == general);
+    line.unwrap_or_else(|| panic!("{path} has no line in config/about.rs")).1
+}
+
+/// The path with `*` for a command's name, which may hold dots itself.
+pub(super) fn general(path: &str) -> String {
+    match path.strip_prefix("commands.").and_then(|rest| rest.rsplit_once('.')) {
+        Some((_, key)) => format!("commands.*.{key}"),
+        None => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::survey::take;
+
+    #[test]
+    fn each_key_has_one_line_and_each_line_a_key() {
+        let (_, taken) = take("test", "[commands.x]\n", []);
+        let keys: BTreeSet<String> = taken.iter().map(|taken| general(&taken.path)).collect();
+        let lines: Vec<&str> = ABOUT.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, lines.iter().map(|key| (*key).to_owned()).collect());
+        assert_eq!(keys.len(), lines.len(), "one line each");
+        assert!(ABOUT.iter().all(|(_, line)| line.ends_with('.')));
+    }
+}
