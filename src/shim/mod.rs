@@ -104,8 +104,7 @@ impl Shim {
     /// start is ended.
     pub async fn start(config: &Config, options: ShimOptions) -> Result<Self, ShimError> {
         let ground = Ground::new(config);
-        let ledger = options.ledger.clone();
-        let legacy = start_legacy(config, spawner(config, Lane::V2, ledger)?, &ground); // legacy
+        let legacy = start_legacy(config, &options, &ground); // legacy
         let next = start_next(config, &options, &ground);
         // Dropped here: pools that are starting are dropped too, and end their workers.
         let (legacy, next) = tokio::join!(legacy, next);
@@ -209,9 +208,10 @@ impl Ground {
 // legacy begin
 async fn start_legacy(
     config: &Config,
-    spawner: ProcessSpawner,
+    options: &ShimOptions,
     ground: &Ground,
 ) -> Result<Legacy, ShimError> {
+    let spawner = spawner(config, Lane::V2, options.ledger.clone())?;
     let sessions = Arc::clone(&ground.sessions);
     let pool = Legacy::start(&config.v2, &config.worker, spawner, sessions, ground.clock).await;
     pool.map_err(|error| ShimError::Pool { lane: Lane::V2, error })
