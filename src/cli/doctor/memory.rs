@@ -24,7 +24,7 @@ pub(super) fn enough(workers: usize, rss_bytes: u64) -> Check {
     let Some(have) = machine.into_iter().chain(groups).min() else {
         return Check::tight("memory", "free memory is not known here", "look for yourself");
     };
-    let need = workers as u64 * rss_bytes;
+    let need = (workers as u64).saturating_mul(rss_bytes);
     let (have_mib, need_mib, each_mib) = (have / MIB, need / MIB, rss_bytes / MIB);
     let detail = format!(
         "{have_mib} MiB free, {workers} workers of {each_mib} MiB each need {need_mib} MiB"
