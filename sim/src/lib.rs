@@ -1,8 +1,12 @@
-//! Fake Python workers for poolshift's pools: they obey a script that each call carries, so a
-//! test reads as the story of a failure.
+//! The simulation rig for poolshift's pools: fake Python workers, every fault, one seed.
 //!
-//! [`spawner::FakeSpawner`] stands in for real processes behind the trait that production uses,
-//! over in-memory pipes, so that the shell can be driven on tokio's paused clock.
+//! - [`trace`] is the contract: what happened in a run, seen from outside the pools, and who
+//!   looks on.
+//! - [`fake_worker`], [`script`] and [`spawner`] drive the *shell* on tokio's paused clock, over
+//!   in-memory pipes and behind the trait that production uses.
+
+pub mod fault;
+pub mod trace;
 
 pub mod fake_worker;
 pub mod oracle;

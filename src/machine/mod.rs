@@ -156,7 +156,7 @@ pub enum Event {
 }
 
 /// What the worker answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// A result.
     Ok,
@@ -165,7 +165,7 @@ pub enum Reply {
 }
 
 /// How much of a request a worker's pipe has accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sent {
     /// Not one byte: the call cannot have run.
     None,
@@ -226,7 +226,7 @@ pub enum Action {
 }
 
 /// How a worker's process is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stop {
     /// Shutdown frame, close stdin, wait, SIGTERM, wait, SIGKILL: for workers that did no wrong.
     Politely,
