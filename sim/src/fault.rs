@@ -93,6 +93,22 @@ impl Fault {
         Self::HostStall,
     ];
 
+    /// Its place in [`Self::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        let mut index = 0;
+        while Self::ALL[index] as u8 != self as u8 {
+            index += 1;
+        }
+        index
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == name)
+    }
+
     /// Its number in the catalogue.
     #[must_use]
     pub const fn number(self) -> u8 {

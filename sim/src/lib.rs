@@ -8,6 +8,17 @@
 pub mod fault;
 pub mod trace;
 
+pub mod options;
+pub mod rng;
+pub mod scenario;
+pub mod window;
+pub mod workload;
+pub mod world;
+
+pub mod checker;
+pub mod report;
+pub mod run;
+
 pub mod fake_worker;
 pub mod oracle;
 pub mod script;

@@ -19,7 +19,7 @@ use std::fmt::Debug;
 
 use crate::call::{Class, SessionId};
 use crate::clock::Moment;
-use crate::error::{Outcome, Refusal};
+use crate::error::{Outcome, Ran, Refusal};
 use crate::pool::{PoolStatus, WorkerId};
 
 /// More processes than this on one host are a slip of the keyboard; slots are numbered far
@@ -283,6 +283,21 @@ impl End {
             Self::Cancelled => Outcome::Cancelled,
             Self::Protocol => Outcome::Protocol,
             Self::Draining => Outcome::Draining,
+        }
+    }
+
+    /// Whether the call can have run, if its worker's pipe accepted so much of it: only what
+    /// was accepted can have.
+    #[must_use]
+    pub fn ran(&self, sent: Sent) -> Ran {
+        match self.outcome() {
+            Outcome::Ok | Outcome::Raised => Ran::Yes,
+            Outcome::ExecTimeout | Outcome::WorkerLost | Outcome::Cancelled | Outcome::Protocol
+                if sent != Sent::None =>
+            {
+                Ran::Maybe
+            }
+            _ => Ran::No,
         }
     }
 }

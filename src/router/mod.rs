@@ -11,7 +11,6 @@ pub mod pins;
 pub mod policy;
 pub mod watch;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -22,14 +21,10 @@ use tokio::sync::watch::{Receiver, Sender};
 use crate::call::{Answer, Call, Class, Lane, SessionId};
 use crate::clock::Clock;
 use crate::pool::Pool;
-use crate::router::bucket::draw;
 use crate::router::file::RolloutFile;
-use crate::router::pins::{PinCensus, PinShard};
-use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
+use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
+use crate::router::policy::{Decision, Illegal, Percents, Policy};
 use crate::session::Sessions;
-
-/// Pins are spread over this many locks, so that 32 callers rarely meet at one.
-const SHARDS: usize = 64;
 
 /// Two pools behind one door.
 ///
@@ -127,7 +122,10 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     /// Where the call goes (R12): killed, then forced, then pinned, then the percentage.
     fn decide(&self, call: &Call) -> Decision {
         let decision = match (&call.session, call.forced) {
-            (session, Some(lane)) => self.decide_forced(session.as_ref(), lane),
+            (session, Some(lane)) => {
+                let _shard = session.as_ref().map(|session| self.shard(session));
+                self.policy.load().decide_forced(lane)
+            }
             (Some(session), None) => {
                 let mut shard = self.shard(session);
                 // Under the shard's lock: a kill walks all shards after it has stored its
@@ -135,33 +133,12 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
                 let policy = self.policy.load();
                 shard.decide(self.clock.now(), session, call.class, &policy)
             }
-            (None, None) => self.decide_anonymous(call),
+            (None, None) => self.policy.load().decide_anonymous(&call.id.to_string(), call.class),
         };
         if decision.drawn {
             self.draws[decision.lane as usize].fetch_add(1, Ordering::Relaxed);
         }
         decision
-    }
-
-    fn decide_forced(&self, session: Option<&SessionId>, lane: Lane) -> Decision {
-        let _shard = session.map(|session| self.shard(session));
-        let policy = self.policy.load();
-        let (lane, reason) = match policy.killed {
-            true => (Lane::V2, Reason::Killed),
-            false => (lane, Reason::Forced),
-        };
-        Decision { lane, reason, epoch: policy.epoch, drawn: false }
-    }
-
-    fn decide_anonymous(&self, call: &Call) -> Decision {
-        let policy = self.policy.load();
-        let epoch = policy.epoch;
-        if policy.killed {
-            return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
-        }
-        let bucket = draw(&policy.flag, &call.id.to_string()).bucket;
-        let lane = policy.lane(&policy.percents, call.class, bucket);
-        Decision { lane, reason: Reason::Percent, epoch, drawn: true }
     }
 
     /// The policy in force.
@@ -267,10 +244,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     }
 
     fn shard(&self, session: &SessionId) -> MutexGuard<'_, PinShard> {
-        // By a hash of its own: a rollout must not fill some shards first.
-        let mut hasher = DefaultHasher::new();
-        session.hash(&mut hasher);
-        lock(&self.shards[hasher.finish() as usize % SHARDS])
+        lock(&self.shards[shard_of(session)])
     }
 }
 

@@ -1,5 +1,6 @@
 //! Live sessions keep their lane while the percentages move (R12-R14).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::call::{Class, Lane, SessionId};
@@ -8,8 +9,20 @@ use crate::machine::idle::IdleMap;
 use crate::router::bucket::draw;
 use crate::router::policy::{Decision, Percents, Policy, Reason};
 
+/// Pins are spread over this many locks, so that 32 callers rarely meet at one.
+pub const SHARDS: usize = 64;
+
 /// Expired pins dropped by one decision, so that no call pays for many.
 const SWEEP: usize = 4;
+
+/// The shard that holds the session's pin, from 0 to below [`SHARDS`]; by a hash of its own,
+/// since a rollout must not fill some shards first.
+#[must_use]
+pub fn shard_of(session: &SessionId) -> usize {
+    let mut hasher = DefaultHasher::new();
+    session.hash(&mut hasher);
+    hasher.finish() as usize % SHARDS
+}
 
 /// One shard of the pins. The caller holds its lock over the load of the policy and the
 /// decision, so two first calls of a session cannot part.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::call::{Class, Lane};
+use crate::router::bucket::draw;
 use crate::router::percent::Percent;
 
 /// V3's share of each class. Read never lags behind write, nor write behind critical, so the
@@ -200,6 +201,25 @@ impl Policy {
     pub fn lane(&self, percents: &Percents, class: Class, bucket: u32) -> Lane {
         let class = if self.whole_sessions { Class::Critical } else { class };
         if bucket < percents.of(class).buckets() { Lane::V3 } else { Lane::V2 }
+    }
+
+    /// The lane of a call whose caller forced one: only the kill switch is stronger (R12).
+    #[must_use]
+    pub const fn decide_forced(&self, lane: Lane) -> Decision {
+        let (lane, reason) =
+            if self.killed { (Lane::V2, Reason::Killed) } else { (lane, Reason::Forced) };
+        Decision { lane, reason, epoch: self.epoch, drawn: false }
+    }
+
+    /// The lane of a call without a session, which is drawn by its id.
+    #[must_use]
+    pub fn decide_anonymous(&self, id: &str, class: Class) -> Decision {
+        let epoch = self.epoch;
+        if self.killed {
+            return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
+        }
+        let lane = self.lane(&self.percents, class, draw(&self.flag, id).bucket);
+        Decision { lane, reason: Reason::Percent, epoch, drawn: true }
     }
 }
 

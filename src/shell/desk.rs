@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::call::{Call, Class, Timing};
 use crate::clock::Moment;
-use crate::error::{Outcome, Ran, StartError};
-use crate::machine::{Action, End, PoolMachine, Sent, Stop, Ticket};
+use crate::error::{Ran, StartError};
+use crate::machine::{Action, End, PoolMachine, Stop, Ticket};
 use crate::meter::Meter;
 use crate::pool::{PoolStatus, WorkerId};
 use crate::shell::bell::Bell;
@@ -184,7 +184,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             dispatched: booking.dispatched,
             finished: now,
         };
-        let ran = ran(&end, booking.bell.progress.get());
+        let ran = end.ran(booking.bell.progress.get());
         self.meter.record(booking.class, end.outcome(), &timing);
         booking.bell.finish(Finished { end, ran, worker: booking.worker, timing });
         self.rings.push(booking.bell);
@@ -231,18 +231,5 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
 impl<S: Spawner> Seat<S> {
     fn new(orders: oneshot::Sender<Order<S>>) -> Self {
         Self { link: None, record: None, holder: None, orders: Some(orders) }
-    }
-}
-
-/// Only what a worker's pipe has accepted can have run.
-fn ran(end: &End, sent: Sent) -> Ran {
-    match end.outcome() {
-        Outcome::Ok | Outcome::Raised => Ran::Yes,
-        Outcome::ExecTimeout | Outcome::WorkerLost | Outcome::Cancelled | Outcome::Protocol
-            if sent != Sent::None =>
-        {
-            Ran::Maybe
-        }
-        _ => Ran::No,
     }
 }

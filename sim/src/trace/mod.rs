@@ -96,6 +96,27 @@ impl<A: Watcher, B: Watcher> Watcher for (A, B) {
     }
 }
 
+/// The watcher stays with the caller, who can ask it even if the run panics.
+impl<W: Watcher> Watcher for &mut W {
+    fn begin(&mut self, ground: &Ground) {
+        (**self).begin(ground);
+    }
+
+    #[inline]
+    fn event(&mut self, stamp: Stamp, event: &Event) {
+        (**self).event(stamp, event);
+    }
+
+    fn end(&mut self, closing: &Closing) {
+        (**self).end(closing);
+    }
+
+    #[inline]
+    fn has_seen_enough(&self) -> bool {
+        (**self).has_seen_enough()
+    }
+}
+
 /// One looks on, if there is one.
 impl<W: Watcher> Watcher for Option<W> {
     fn begin(&mut self, ground: &Ground) {

@@ -1,0 +1,38 @@
+//! How a command fails: a message for a person, a code for a script.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A law was broken, and the report says which: exit 1.
+    Broken,
+    /// It was asked wrongly: exit 2.
+    Usage(String),
+    /// The report could not be written: exit 1.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Broken => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+            // The reader of stdout has gone: what could be told has been told.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Output(_) => ExitCode::from(1),
+        }
+    }
+
+    /// Writes the message to stderr; if that is gone too, the exit code has to do.
+    pub(crate) fn explain(&self) {
+        let text = match self {
+            Self::Broken => return,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
+            Self::Usage(text) => text.clone(),
+            Self::Output(error) => format!("cannot write the report: {error}"),
+        };
+        let _ = writeln!(io::stderr(), "poolshift-sim: {text}");
+    }
+}

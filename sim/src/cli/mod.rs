@@ -1,0 +1,42 @@
+//! The subcommands: one file each.
+
+mod failure;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+
+/// Both of poolshift's pools and its router in virtual time, with everything that goes wrong.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    /// Print JSON on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One run of one seed
+    Run(run::RunArgs),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args, cli.json),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.explain();
+            failure.exit_code()
+        }
+    }
+}
