@@ -104,8 +104,8 @@ pub struct Operators {
     pub change_every: Duration,
     /// Mean time between two resizes of V3; zero is never.
     pub resize_every: Duration,
-    /// V3's sizes are drawn from 1 to this.
-    pub largest: usize,
+    /// The smallest and the largest size that is set.
+    pub sizes: (usize, usize),
     /// How many calls before the last the drain of V2, and of V3, begins.
     pub drain_before: [u64; 2],
     /// How long a drain serves waiting calls.
@@ -210,7 +210,7 @@ impl Default for Options {
                 percent: "50",
                 change_every: Duration::ZERO,
                 resize_every: Duration::ZERO,
-                largest: 12,
+                sizes: (4, 12),
                 drain_before: [0, 0],
                 drain_timeout: seconds(30),
             },

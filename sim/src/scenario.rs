@@ -75,7 +75,7 @@ impl Scenario {
 /// Rates at which each fault happens often and the pools still get work done.
 fn usual_rate(fault: Fault) -> u32 {
     match fault.strikes() {
-        Strikes::Request => 300,
+        Strikes::Request => 150,
         Strikes::Start => 30_000,
         Strikes::Stop => 100_000,
         Strikes::Plan => 100,
@@ -91,6 +91,7 @@ fn full(mut options: Options) -> Options {
     for fault in Fault::ALL {
         options.faults.set(fault, usual_rate(fault));
     }
+    options.mean_gap = Duration::from_millis(8);
     options.heal_after = 900_000;
     options.healed = Fault::ALL.into_iter().filter(|fault| fault.number() % 2 == 0).collect();
     options.recycles = 200;
@@ -118,11 +119,12 @@ fn only(mut options: Options, fault: Fault) -> Options {
         Strikes::Request | Strikes::Plan => 2000,
         Strikes::Start => 300_000,
         Strikes::Stop => 500_000,
-        Strikes::Moment => 360,
+        Strikes::Moment => 720,
     };
     options.faults.set(fault, often);
-    if matches!(fault.strikes(), Strikes::Start | Strikes::Stop) {
-        options.recycles = 2000;
+    let needs_starts = matches!(fault.strikes(), Strikes::Start | Strikes::Stop);
+    if needs_starts || fault == Fault::SpawnExhausted {
+        options.recycles = 5000;
     }
     options
 }
@@ -186,6 +188,7 @@ fn swarm_pools(options: &mut Options, stream: &mut Stream) {
     let busy = options.mean_service.as_nanos() as u64 * 100;
     options.mean_gap = Duration::from_nanos((busy / (load * workers as u64)).max(1));
     let operators = &mut options.operators;
+    operators.sizes.0 = stream.between(1, 4) as usize;
     operators.percent = *stream.pick(&["0", "1", "50", "100"]);
     operators.change_every = Duration::from_millis(*stream.pick(&[0, 500, 20_000]));
     operators.resize_every = Duration::from_millis(*stream.pick(&[0, 300, 60_000]));

@@ -168,7 +168,7 @@ pub struct Acts {
     stream: Stream,
     change_every: u64,
     resize_every: u64,
-    largest: u64,
+    sizes: (u64, u64),
     next_change: u64,
     next_resize: u64,
     killed: bool,
@@ -186,7 +186,7 @@ impl Acts {
             stream: seed.stream(Domain::Operator, 0, 0),
             change_every: operators.change_every.as_nanos() as u64,
             resize_every: operators.resize_every.as_nanos() as u64,
-            largest: operators.largest as u64,
+            sizes: (operators.sizes.0 as u64, operators.sizes.1 as u64),
             next_change: u64::MAX,
             next_resize: u64::MAX,
             killed: false,
@@ -229,7 +229,7 @@ impl Iterator for Acts {
             self.change()
         } else {
             self.next_resize = self.after(at, self.resize_every);
-            Act::Resize(self.stream.between(1, self.largest) as usize)
+            Act::Resize(self.stream.between(self.sizes.0, self.sizes.1) as usize)
         };
         Some((Moment::from_nanos(at), act))
     }

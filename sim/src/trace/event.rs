@@ -1,7 +1,7 @@
 //! What can happen in a run.
 
 use poolshift::clock::Moment;
-use poolshift::machine::{Reply, Sent, Stop};
+use poolshift::machine::{Breakage, Reply, Sent, Stop};
 use poolshift::router::policy::Reason;
 use poolshift::{Class, Lane, Outcome, Ran, WorkerId};
 
@@ -200,6 +200,8 @@ pub enum Event {
         worker: WorkerId,
         /// How.
         how: ExitHow,
+        /// Whether a grandchild holds its pipe open, so that no reader sees its end.
+        holds_pipe: bool,
     },
     /// The process of a worker that had become ready is reaped, and the pool is told.
     Reaped {
@@ -273,12 +275,25 @@ pub enum Frame {
 /// Why a lease ended without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// The caller went away.
+    /// The caller went away; the worker itself is well.
     Dropped,
+    /// The request cannot be sent, and no byte of it was; the worker itself is well.
+    Refused,
     /// The worker is dead, its pipe is closed, or it spoke before it was asked (R1).
     Lost,
     /// The worker broke the protocol.
     Garbled,
+}
+
+impl From<&Breakage> for Cause {
+    fn from(breakage: &Breakage) -> Self {
+        match breakage {
+            Breakage::Dropped => Self::Dropped,
+            Breakage::Refused(_) => Self::Refused,
+            Breakage::Lost => Self::Lost,
+            Breakage::Garbled => Self::Garbled,
+        }
+    }
 }
 
 /// Why a worker did not become ready.

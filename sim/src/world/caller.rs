@@ -53,7 +53,7 @@ impl<M: PoolMachine> Pool<M> {
         }
         let seat = &mut self.seats[worker.slot as usize];
         if !seat.is(worker) || !seat.process.is_quiet() {
-            return self.broke(scene, ticket, worker, Sent::None, Cause::Lost);
+            return self.broke(scene, ticket, worker, Sent::None, Breakage::Lost);
         }
         let sent = match fault {
             _ if !seat.process.is_alive => Sent::None,
@@ -72,7 +72,7 @@ impl<M: PoolMachine> Pool<M> {
         let call = CallNo(ticket.0);
         scene.tell_in(self.lane, Event::Dispatch { call, worker, sent });
         match sent {
-            Sent::None => self.broke(scene, ticket, worker, Sent::None, Cause::Lost),
+            Sent::None => self.broke(scene, ticket, worker, Sent::None, Breakage::Lost),
             Sent::Part => {}
             Sent::All => self.receive(scene, ticket, worker, fault, &mut stream),
         }
@@ -121,9 +121,9 @@ impl<M: PoolMachine> Pool<M> {
                 self.replied(scene, ticket, worker, nonce, (kind, recycle));
             }
             Found::Reply { nonce: None, .. } | Found::Garbled => {
-                self.broke_off(scene, ticket, worker, Cause::Garbled);
+                self.broke_off(scene, ticket, worker, Breakage::Garbled);
             }
-            Found::End => self.broke_off(scene, ticket, worker, Cause::Lost),
+            Found::End => self.broke_off(scene, ticket, worker, Breakage::Lost),
         }
     }
 
@@ -143,7 +143,7 @@ impl<M: PoolMachine> Pool<M> {
             }
             _ => {
                 self.let_go(worker, Holder::Reader(ticket));
-                self.broke(scene, ticket, worker, Sent::All, Cause::Lost);
+                self.broke(scene, ticket, worker, Sent::All, Breakage::Lost);
             }
         }
     }
@@ -168,7 +168,7 @@ impl<M: PoolMachine> Pool<M> {
         scene: &mut Scene<W>,
         ticket: Ticket,
         worker: WorkerId,
-        cause: Cause,
+        cause: Breakage,
     ) {
         let sent = scene.bookings.get(ticket).map_or(Sent::All, |booking| booking.sent);
         self.broke(scene, ticket, worker, sent, cause);
@@ -180,20 +180,16 @@ impl<M: PoolMachine> Pool<M> {
         ticket: Ticket,
         worker: WorkerId,
         sent: Sent,
-        cause: Cause,
+        cause: Breakage,
     ) {
         self.end_lease(scene, ticket, worker);
         let call = CallNo(ticket.0);
-        scene.tell_in(self.lane, Event::Broke { call, worker, sent, cause });
+        let why = Cause::from(&cause);
+        scene.tell_in(self.lane, Event::Broke { call, worker, sent, cause: why });
         let booking = scene.bookings.get(ticket);
         if let Some(booking) = booking.filter(|booking| booking.stage == Stage::Leased) {
             booking.stage = Stage::Open;
         }
-        let cause = match cause {
-            Cause::Dropped => Breakage::Dropped,
-            Cause::Lost => Breakage::Lost,
-            Cause::Garbled => Breakage::Garbled,
-        };
         self.step(scene, Input::CallBroke { call: ticket, worker, sent, cause });
         self.note_waiting(scene, ticket, true);
     }
@@ -206,7 +202,7 @@ impl<M: PoolMachine> Pool<M> {
         match lease {
             Some(worker) if is_over => self.give_back(worker, ticket),
             None if is_over => {}
-            Some(worker) => self.broke(scene, ticket, worker, sent, Cause::Dropped),
+            Some(worker) => self.broke(scene, ticket, worker, sent, Breakage::Dropped),
             None => self.step(scene, Input::Cancel { call: ticket }),
         }
         // A machine that does not finish a cancelled call is found out: its booking stays.

@@ -135,8 +135,9 @@ impl<M: PoolMachine> Pool<M> {
         seat.process.is_closed |= closes;
         seat.process.job = None;
         let is_held = seat.holder != Holder::Nobody;
+        let holds_pipe = !seat.process.is_closed;
         self.processes -= 1;
-        scene.tell_in(self.lane, Event::Exit { worker, how });
+        scene.tell_in(self.lane, Event::Exit { worker, how, holds_pipe });
         if closes && is_held {
             scene.soon(Due::Worker(self.lane, worker, Matter::Heard));
         }

@@ -1,0 +1,61 @@
+//! `poolshift-sim` as a user calls it.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn sim(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_poolshift-sim")).args(args).output().unwrap()
+}
+
+/// What a run prints, without the figures that depend on the machine.
+fn summary(args: &[&str]) -> Value {
+    let output = sim(args);
+    assert!(output.status.success(), "{output:?}");
+    let mut summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let members = summary.as_object_mut().unwrap();
+    for timed in ["wall_s", "compression", "calls_per_wall_s", "calls_per_cpu_s"] {
+        assert!(members.remove(timed).unwrap().as_f64().unwrap() > 0.0, "{timed}");
+    }
+    summary
+}
+
+#[test]
+fn s26_two_processes_print_the_same() {
+    let args = ["run", "--seed", "7", "--calls", "5000", "--scenario", "full", "--json"];
+    let first = summary(&args);
+    assert_eq!(first, summary(&args));
+    assert_eq!(first["calls"], 5000);
+    let outcomes = first["outcomes"].as_object().unwrap();
+    let finished: u64 = outcomes.values().filter_map(Value::as_u64).sum();
+    assert_eq!(finished, 5000);
+    for lane in ["v2", "v3"] {
+        assert!(first["lanes"][lane]["calls"].as_u64() > Some(500), "{lane}");
+    }
+    for law in ["S1", "S2", "S8"] {
+        assert!(first["laws"][law]["sometimes"].as_u64() > Some(0), "{law}");
+    }
+}
+
+#[test]
+fn people_get_a_verdict_first_and_a_table_last() {
+    let output = sim(&["run", "--seed", "1", "--calls", "2000"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("no law broken: seed 1, scenario plain, 2000 calls"), "{text}");
+    assert!(text.contains("v2 waiting") && text.contains("v3 running"), "{text}");
+}
+
+#[test]
+fn bad_arguments_are_usage_errors_that_say_what_to_write() {
+    for (args, says) in [
+        (&["run", "--seed", "1", "--scenario", "calm"][..], "use plain, full, swarm"),
+        (&["run", "--seed", "1", "--calls", "0"], "0 is not in 1.."),
+        (&["run", "--seed", "minus"], "invalid digit"),
+        (&["run"], "--seed"),
+    ] {
+        let output = sim(args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(says), "{args:?}: {stderr}");
+    }
+}

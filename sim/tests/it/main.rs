@@ -1,0 +1,8 @@
+//! The world from outside: its runs, its faults, its command line.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+
+mod command;
+mod determinism;
+mod faults;
+mod planted;
