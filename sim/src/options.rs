@@ -8,6 +8,8 @@ use poolshift::machine::OnCancel;
 use poolshift::machine::backoff::Backoff;
 use poolshift::machine::engine::Terms;
 
+use thiserror::Error;
+
 use crate::fault::{Fault, Strikes};
 use crate::rng::Law;
 use crate::trace::{Ground, LaneGround};
@@ -70,6 +72,54 @@ pub enum Arrivals {
     Bursts(u32),
     /// At these moments, in nanoseconds and in order; it ends with the last.
     Trace(Arc<[u64]>),
+}
+
+/// A trace of arrivals that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadArrivals {
+    /// A line is no number.
+    #[error("line {line}: {text:?} is not a whole number of microseconds")]
+    NotANumber {
+        /// The line, from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+    },
+    /// A line is before the one above it.
+    #[error("line {line}: {micros} us is before the arrival above it; arrivals go up")]
+    Backwards {
+        /// The line, from 1.
+        line: usize,
+        /// Its moment.
+        micros: u64,
+    },
+    /// There is no arrival at all.
+    #[error("it has no arrival; write one a line, in whole microseconds from the start")]
+    Empty,
+}
+
+impl Arrivals {
+    /// Arrivals from a text: one a line, in whole microseconds from the start, going up. Blank
+    /// lines and lines that begin with # are skipped.
+    ///
+    /// # Errors
+    /// At the first line that is not so, or if there is none.
+    pub fn parse(text: &str) -> Result<Self, BadArrivals> {
+        let mut moments: Vec<u64> = Vec::new();
+        for (line, text) in (1..).zip(text.lines().map(str::trim)) {
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let micros = text.parse::<u64>().ok().filter(|micros| *micros < u64::MAX / 4000);
+            let bad = || BadArrivals::NotANumber { line, text: text.to_owned() };
+            let micros = micros.ok_or_else(bad)?;
+            if moments.last().is_some_and(|last| micros * 1000 < *last) {
+                return Err(BadArrivals::Backwards { line, micros });
+            }
+            moments.push(micros * 1000);
+        }
+        if moments.is_empty() { Err(BadArrivals::Empty) } else { Ok(Self::Trace(moments.into())) }
+    }
 }
 
 /// The mix of calls.
@@ -157,6 +207,18 @@ impl FaultRates {
 }
 
 impl Options {
+    /// Replaces the arrivals. A trace decides how many calls there are.
+    pub fn set_arrivals(&mut self, arrivals: Arrivals) {
+        if let Arrivals::Trace(moments) = &arrivals {
+            self.calls = moments.len() as u64;
+            let last = moments.last().copied().unwrap_or_default();
+            self.mean_gap = Duration::from_nanos(last / self.calls.max(1));
+            let before = &mut self.operators.drain_before;
+            *before = before.map(|calls| calls.min(self.calls / 10));
+        }
+        self.arrivals = arrivals;
+    }
+
     /// What watchers are told.
     #[must_use]
     pub fn ground(&self, seed: u64) -> Ground {
@@ -262,5 +324,21 @@ fn ground(terms: Terms, max_waiting: usize) -> LaneGround {
         health_timeout: Duration::from_secs(1),
         stop_grace: Duration::from_millis(500),
         kill_grace: Duration::from_millis(500),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_read_line_by_line_and_its_faults_by_number() {
+        let Ok(Arrivals::Trace(moments)) = Arrivals::parse("# us\n0\n\n 7\n7\n") else { panic!() };
+        assert_eq!(*moments, [0, 7000, 7000]);
+        let broken = |text| Arrivals::parse(text).unwrap_err().to_string();
+        assert!(broken("1\nx\n").starts_with("line 2: \"x\" is not a whole number"));
+        assert!(broken("1\n18446744073709551615").starts_with("line 2"));
+        assert!(broken("5\n\n4\n").starts_with("line 3: 4 us is before"));
+        assert!(broken("# nothing\n").starts_with("it has no arrival"));
     }
 }

@@ -88,9 +88,10 @@ impl Summary {
     }
 }
 
-/// The same for people: verdict first, then what happened, then V2 beside V3.
+/// The same for people: verdict first, then what happened, then V2 beside V3. `again` is the
+/// command line that repeats the run.
 #[must_use]
-pub fn text(summary: &Summary, run: &Run) -> String {
+pub fn text(summary: &Summary, run: &Run, again: &str) -> String {
     let mut text = String::new();
     let verdict = if run.is_good() { "no law broken" } else { "BROKEN" };
     let Summary { seed, scenario, calls, events, .. } = summary;
@@ -102,10 +103,7 @@ pub fn text(summary: &Summary, run: &Run) -> String {
         let _ = writeln!(text, "  {law} at {at_ns} ns, event {seq}: {what}");
     }
     if !run.is_good() {
-        let _ = writeln!(
-            text,
-            "again: poolshift-sim run --seed {seed} --calls {calls} --scenario {scenario}"
-        );
+        let _ = writeln!(text, "again: {again}");
     }
     let _ = writeln!(text, "trace {}", summary.trace_hash);
     let counts = |counts: &BTreeMap<&'static str, u64>| {

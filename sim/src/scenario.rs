@@ -87,6 +87,15 @@ fn usual_rate(fault: Fault) -> u32 {
     }
 }
 
+/// At higher rates nothing else would happen any more.
+fn most_rate(fault: Fault) -> u32 {
+    match fault.strikes() {
+        Strikes::Request | Strikes::Plan => 50_000,
+        Strikes::Start | Strikes::Stop => 200_000,
+        Strikes::Moment => 600,
+    }
+}
+
 fn full(mut options: Options) -> Options {
     for fault in Fault::ALL {
         options.faults.set(fault, usual_rate(fault));
@@ -129,18 +138,19 @@ fn only(mut options: Options, fault: Fault) -> Options {
     options
 }
 
-/// A random half of what `full` has, at rates from a quarter to four times its own.
+/// A random half of what `full` has, at rates from its own to many times that: short runs must
+/// meet rare things too, and two of them at once.
 fn swarm(mut options: Options, stream: &mut Stream) -> Options {
-    let scale = |rate: u32, stream: &mut Stream| match stream.chance(500_000) {
-        true => (u64::from(rate) * stream.between(25, 400) / 100) as u32,
+    let scale = |rate: u32, most: u32, stream: &mut Stream| match stream.chance(500_000) {
+        true => (rate << stream.below(8)).min(most),
         false => 0,
     };
     for fault in Fault::ALL {
-        options.faults.set(fault, scale(usual_rate(fault), stream));
+        options.faults.set(fault, scale(usual_rate(fault), most_rate(fault), stream));
     }
     options.healed = Fault::ALL.into_iter().filter(|_| stream.chance(500_000)).collect();
     options.heal_after = stream.between(300_000, 950_000) as u32;
-    options.recycles = scale(options.recycles, stream);
+    options.recycles = scale(options.recycles, 1_000_000, stream);
     options.lags = *stream.pick(&[0, 20_000, 300_000, 1_000_000]);
     options.host_lag = Duration::from_micros(*stream.pick(&[0, 1, 200, 5000]));
     let mix = &mut options.mix;
@@ -148,8 +158,9 @@ fn swarm(mut options: Options, stream: &mut Stream) -> Options {
     mix.sessions = stream.between(1, 400) as usize;
     mix.session_calls = stream.between(1, 60) as u32;
     mix.ends_sessions = *stream.pick(&[0, 500_000, 1_000_000]);
-    mix.budgets.0 = scale(mix.budgets.0, stream);
-    mix.cancels.0 = scale(mix.cancels.0, stream);
+    mix.budgets.0 = *stream.pick(&[0, 50_000, 500_000]);
+    mix.budgets.1 = Duration::from_millis(*stream.pick(&[3, 100, 2000]));
+    mix.cancels.0 = *stream.pick(&[0, 20_000, 200_000]);
     mix.cancels.1 = Duration::from_millis(*stream.pick(&[0, 40, 300, 12_000]));
     options.arrivals = match stream.below(3) {
         0 => Arrivals::Poisson,

@@ -91,6 +91,12 @@ impl Meter {
         }
     }
 
+    /// The books themselves, when nothing more will be recorded.
+    #[must_use]
+    pub fn into_snapshot(self) -> MeterSnapshot {
+        self.books
+    }
+
     /// A copy of the books.
     #[must_use]
     pub fn snapshot(&self) -> MeterSnapshot {

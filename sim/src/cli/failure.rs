@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     Broken,
     /// It was asked wrongly: exit 2.
     Usage(String),
+    /// A file that it was given cannot be used: exit 4.
+    Input(String),
     /// The report could not be written: exit 1.
     Output(io::Error),
 }
@@ -19,6 +21,7 @@ impl Failure {
         match self {
             Self::Broken => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
+            Self::Input(_) => ExitCode::from(4),
             // The reader of stdout has gone: what could be told has been told.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(_) => ExitCode::from(1),
@@ -30,7 +33,7 @@ impl Failure {
         let text = match self {
             Self::Broken => return,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
-            Self::Usage(text) => text.clone(),
+            Self::Usage(text) | Self::Input(text) => text.clone(),
             Self::Output(error) => format!("cannot write the report: {error}"),
         };
         let _ = writeln!(io::stderr(), "poolshift-sim: {text}");

@@ -18,7 +18,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage.";
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage, 4 bad input file.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

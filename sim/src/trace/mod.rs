@@ -16,6 +16,9 @@
 //! Cancel > [Broke > Abandon > Reply] > Done                            (R3: the late reply)
 //! ```
 //!
+//! A lease can outlive its call: a caller whose call has timed out may read the reply before it
+//! looks up, so a `Reply` or `Broke` may follow the call's `Done`. It must change nothing.
+//!
 //! A worker's: `Start > Writes > Ready > (leases and probes) > [Stop] > Exit > Reaped`, or
 //! `Start > [Exit] > StartFailed`.
 

@@ -21,6 +21,9 @@ impl<M: PoolMachine> Pool<M> {
     ) -> Option<(SessionNo, SessionId)> {
         let booking = scene.bookings.get(ticket)?;
         if let Some(outcome) = booking.finished {
+            if let Some(worker) = booking.lease.filter(|_| booking.sent == Sent::All) {
+                self.read_once_more(scene, ticket, worker);
+            }
             let booking = scene.bookings.close(ticket)?;
             if let Some(worker) = booking.lease {
                 self.give_back(worker, ticket);
@@ -36,6 +39,19 @@ impl<M: PoolMachine> Pool<M> {
             self.found(scene, ticket, worker, found);
         }
         None
+    }
+
+    /// The shell polls the pipe before it looks whether the call is over: a reply that has come
+    /// meanwhile is reported, and comes too late.
+    fn read_once_more<W: Watcher>(
+        &mut self,
+        scene: &mut Scene<W>,
+        ticket: Ticket,
+        worker: WorkerId,
+    ) {
+        let held = self.seat(worker).filter(|seat| seat.holder == Holder::Caller(ticket));
+        let found = held.map_or(Found::Nothing, |seat| seat.process.read());
+        self.found(scene, ticket, worker, found);
     }
 
     /// R1: nothing is written to a pipe that has something to say.

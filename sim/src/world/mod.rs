@@ -160,7 +160,7 @@ impl<R: Rig, W: Watcher> World<R, W> {
     }
 
     fn end(mut self, cut: Option<Cut>) -> Ended<W> {
-        let lanes = [self.v2.closing(), self.v3.closing()];
+        let lanes = [self.v2.close(), self.v3.close()];
         let closing = Closing { at: self.scene.now, lanes };
         self.scene.watcher.end(&closing);
         Ended {

@@ -56,10 +56,10 @@ impl<M: PoolMachine> Pool<M> {
         self.is_drained
     }
 
-    pub(crate) fn closing(&self) -> LaneClosing {
+    pub(crate) fn close(self) -> LaneClosing {
         let mut status = self.machine.status();
         status.outcomes = self.meter.outcomes();
-        LaneClosing { status, meter: self.meter.snapshot(), processes: self.processes }
+        LaneClosing { status, meter: self.meter.into_snapshot(), processes: self.processes }
     }
 
     /// One event in, all its actions out, in order.

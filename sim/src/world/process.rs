@@ -147,6 +147,6 @@ impl<M: PoolMachine> Pool<M> {
 
 /// At the deadline, or a little later.
 fn lateness(until: Moment, stream: &mut Stream) -> Moment {
-    let late = if stream.chance(300_000) { 0 } else { stream.between(1, LATENESS) };
+    let late = if stream.chance(500_000) { 0 } else { stream.between(1, LATENESS) };
     until + Duration::from_nanos(late)
 }

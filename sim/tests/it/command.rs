@@ -59,3 +59,21 @@ fn bad_arguments_are_usage_errors_that_say_what_to_write() {
         assert!(stderr.contains(says), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn arrivals_come_from_a_file_and_a_bad_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("arrivals.txt");
+    let file = path.to_str().unwrap();
+    let lines: Vec<String> = (0..700).map(|n| (n * 4000).to_string()).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let run = ["run", "--seed", "1", "--arrivals", file];
+    let output = sim(&run);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("no law broken: seed 1, scenario plain, 700 calls"), "{text}");
+    std::fs::write(&path, "10\n9\n").unwrap();
+    let output = sim(&run);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("arrivals.txt: line 2: 9 us is before"), "{stderr}");
+}

@@ -5,4 +5,5 @@
 mod command;
 mod determinism;
 mod faults;
+mod interleavings;
 mod planted;
