@@ -15,9 +15,10 @@ pub mod window;
 pub mod workload;
 pub mod world;
 
-pub mod checker;
+pub mod checkers;
 pub mod report;
 pub mod run;
+pub mod verdict;
 
 pub mod fake_worker;
 pub mod oracle;

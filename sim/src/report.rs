@@ -7,9 +7,10 @@ use poolshift::Lane;
 use poolshift::report::latency::{LaneLatency, table};
 use serde::Serialize;
 
-use crate::checker::{Exercise, Violation};
+use crate::checkers::{Law, Tally};
 use crate::fault::Fault;
 use crate::run::Run;
+use crate::verdict::Broken;
 
 /// The summary of one run, as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
@@ -27,9 +28,9 @@ pub struct Summary {
     /// Finished calls by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Broken laws.
-    pub violations: Vec<Violation>,
+    pub violations: Vec<Broken>,
     /// How often each law was checked, and its state reached.
-    pub laws: BTreeMap<&'static str, Exercise>,
+    pub laws: BTreeMap<Law, Tally>,
     /// How often each kind of fault struck.
     pub faults: BTreeMap<&'static str, u64>,
     /// Each lane's latency, in virtual time from the planned arrival.
@@ -58,7 +59,7 @@ impl Summary {
             calls: 0,
             events: 0,
             outcomes: BTreeMap::new(),
-            violations: run.verdict.violations.clone(),
+            violations: run.verdict.broken.clone(),
             laws: run.verdict.laws.clone(),
             faults: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -99,7 +100,7 @@ pub fn text(summary: &Summary, run: &Run, again: &str) -> String {
         text,
         "{verdict}: seed {seed}, scenario {scenario}, {calls} calls, {events} events"
     );
-    for Violation { law, at_ns, seq, what } in &summary.violations {
+    for Broken { law, at_ns, seq, what } in &summary.violations {
         let _ = writeln!(text, "  {law} at {at_ns} ns, event {seq}: {what}");
     }
     if !run.is_good() {

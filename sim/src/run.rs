@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::checker::{Checker, Conservation, Verdict, Violation};
+use crate::checkers::Checkers;
 use crate::options::Options;
+use crate::verdict::{Broken, Verdict};
 use crate::world::{Cut, Ended, Rig, World};
 
 /// A finished run.
@@ -26,20 +27,14 @@ impl Run {
     /// Whether no law was broken and the run came to its end.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.ended.is_some() && self.verdict.violations.is_empty()
+        self.ended.is_some() && self.verdict.broken.is_empty()
     }
-}
-
-/// All checkers, as far as they are built.
-#[must_use]
-pub fn checkers() -> impl Checker + std::fmt::Debug {
-    Conservation::new()
 }
 
 /// Runs a world to its end under all checkers. A failed assertion of a machine is a broken law
 /// like any other.
 pub fn run<R: Rig>(rig: &R, seed: u64, options: Options) -> Run {
-    let mut checkers = checkers();
+    let mut checkers = Checkers::new();
     let (wall, cpu) = (now(ClockId::Monotonic), now(ClockId::ProcessCPUTime));
     let world = || World::new(rig, seed, options, &mut checkers).run();
     let ended = catch_unwind(AssertUnwindSafe(world));
@@ -53,11 +48,10 @@ pub fn run<R: Rig>(rig: &R, seed: u64, options: Options) -> Run {
         }
         Err(panic) => (None, Some(("panic", 0, message(panic.as_ref())))),
     };
-    let mut verdict = Verdict::default();
-    checkers.report(&mut verdict);
+    let mut verdict = Verdict::of(&checkers);
     if let Some((law, seq, what)) = broken {
         let at_ns = ended.as_ref().map_or(0, |ended| ended.lasted.as_nanos() as u64);
-        verdict.violations.push(Violation { law, at_ns, seq, what });
+        verdict.broken.push(Broken { law, at_ns, seq, what });
     }
     Run { ended, verdict, wall, cpu }
 }

@@ -9,7 +9,7 @@ use poolshift_sim::world::Product;
 
 fn hash(scenario: Scenario, seed: u64) -> TraceHash {
     let run = run(&Product, seed, scenario.options(seed, 3000));
-    assert!(run.is_good(), "{scenario:?}, seed {seed}: {:?}", run.verdict.violations);
+    assert!(run.is_good(), "{scenario:?}, seed {seed}: {:?}", run.verdict.broken);
     run.ended.unwrap().hash
 }
 

@@ -141,10 +141,10 @@ fn the_patterns_of_all_faults_differ() {
 fn every_fault_is_survived_in_every_scenario() {
     for fault in Fault::ALL {
         let run = run(&Product, 11, Scenario::Only(fault).options(11, 5000));
-        assert!(run.is_good(), "{fault:?}: {:?}", run.verdict.violations);
+        assert!(run.is_good(), "{fault:?}: {:?}", run.verdict.broken);
     }
     let full = run(&Product, 7, Scenario::Full.options(7, 60_000));
-    assert!(full.is_good(), "{:?}", full.verdict.violations);
+    assert!(full.is_good(), "{:?}", full.verdict.broken);
     let ended = full.ended.unwrap();
     for (fault, struck) in Fault::ALL.into_iter().zip(ended.faults) {
         assert!(struck > 0 || fault == Fault::HostStall, "{fault:?} never struck");

@@ -81,7 +81,7 @@ impl Rig for Infected {
 fn seeds_to_kill(bug: Bug, law: &str) -> u64 {
     for seed in 0..200 {
         let found = run(&Infected(bug), seed, Scenario::Full.options(seed, 3000));
-        if let Some(first) = found.verdict.violations.first() {
+        if let Some(first) = found.verdict.broken.first() {
             assert_eq!(first.law, law, "{bug:?}: {first:?}");
             return seed + 1;
         }
