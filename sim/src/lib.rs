@@ -1,7 +1,11 @@
 //! The simulation rig for poolshift's pools: fake Python workers, every fault, one seed.
 //!
 //! - [`trace`] is the contract: what happened in a run, seen from outside the pools, and who
-//!   looks on.
+//!   looks on. [`checker`]s judge a run by nothing else.
+//! - [`world`] plays a whole service in virtual time around the production machines, or around
+//!   what a [`world::Rig`] puts in their place; [`workload`] plans its calls, [`options`] and
+//!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.
+//! - [`run`](mod@run) is one run with its checkers, [`report`] what it prints.
 //! - [`fake_worker`], [`script`] and [`spawner`] drive the *shell* on tokio's paused clock, over
 //!   in-memory pipes and behind the trait that production uses.
 
