@@ -1,7 +1,8 @@
 //! The simulation rig for poolshift's pools: fake Python workers, every fault, one seed.
 //!
 //! - [`trace`] is the contract: what happened in a run, seen from outside the pools, and who
-//!   looks on. [`checker`]s judge a run by nothing else.
+//!   looks on. [`checkers`] judge a run by nothing else, and [`oracle`] knows what queueing
+//!   theory expects.
 //! - [`world`] plays a whole service in virtual time around the production machines, or around
 //!   what a [`world::Rig`] puts in their place; [`workload`] plans its calls, [`options`] and
 //!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.

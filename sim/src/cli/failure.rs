@@ -8,6 +8,8 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// A law was broken, and the report says which: exit 1.
     Broken,
+    /// A run that must put every law to the test left some out: exit 1.
+    Untested(String),
     /// It was asked wrongly: exit 2.
     Usage(String),
     /// A file that it was given cannot be used: exit 4.
@@ -19,7 +21,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Broken => ExitCode::from(1),
+            Self::Broken | Self::Untested(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Input(_) => ExitCode::from(4),
             // The reader of stdout has gone: what could be told has been told.
@@ -34,6 +36,9 @@ impl Failure {
             Self::Broken => return,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
             Self::Usage(text) | Self::Input(text) => text.clone(),
+            Self::Untested(laws) => format!(
+                "{laws} were not put to the test: raise --calls, a full run takes some 50000"
+            ),
             Self::Output(error) => format!("cannot write the report: {error}"),
         };
         let _ = writeln!(io::stderr(), "poolshift-sim: {text}");

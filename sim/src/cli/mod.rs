@@ -2,6 +2,7 @@
 
 mod failure;
 mod run;
+mod swarm;
 
 use std::process::ExitCode;
 
@@ -24,12 +25,15 @@ const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage, 4 bad i
 enum Command {
     /// One run of one seed
     Run(run::RunArgs),
+    /// Many runs, each with options drawn from its seed
+    Swarm(swarm::SwarmArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args, cli.json),
+        Command::Swarm(args) => swarm::swarm(&args, cli.json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

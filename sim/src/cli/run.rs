@@ -52,7 +52,17 @@ pub(crate) fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
         false => text(&summary, &run, &args.again()),
     };
     io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
-    if run.is_good() { Ok(()) } else { Err(Failure::Broken) }
+    if !run.is_good() {
+        return Err(Failure::Broken);
+    }
+    let untested = run.verdict.untested();
+    match untested.is_empty() || !matches!(scenario, Scenario::Full) {
+        true => Ok(()),
+        false => {
+            let names: Vec<&str> = untested.iter().map(|law| law.as_str()).collect();
+            Err(Failure::Untested(names.join(", ")))
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<Arrivals, Failure> {

@@ -22,13 +22,13 @@ fn summary(args: &[&str]) -> Value {
 
 #[test]
 fn s26_two_processes_print_the_same() {
-    let args = ["run", "--seed", "7", "--calls", "5000", "--scenario", "full", "--json"];
+    let args = ["run", "--seed", "7", "--calls", "60000", "--scenario", "full", "--json"];
     let first = summary(&args);
     assert_eq!(first, summary(&args));
-    assert_eq!(first["calls"], 5000);
+    assert_eq!(first["calls"], 60_000);
     let outcomes = first["outcomes"].as_object().unwrap();
     let finished: u64 = outcomes.values().filter_map(Value::as_u64).sum();
-    assert_eq!(finished, 5000);
+    assert_eq!(finished, 60_000);
     for lane in ["v2", "v3"] {
         assert!(first["lanes"][lane]["calls"].as_u64() > Some(500), "{lane}");
     }
@@ -76,4 +76,22 @@ fn arrivals_come_from_a_file_and_a_bad_one_is_named() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{stderr}");
     assert!(stderr.contains("arrivals.txt: line 2: 9 us is before"), "{stderr}");
+}
+
+#[test]
+fn a_full_run_that_left_a_law_untested_is_no_good() {
+    let args = ["run", "--seed", "7", "--calls", "300", "--scenario", "full", "--json"];
+    let output = sim(&args);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("were not put to the test: raise --calls"), "{error}");
+}
+
+#[test]
+fn a_swarm_counts_its_runs_and_finds_nothing() {
+    let args = ["swarm", "--runs", "20", "--calls", "2000", "--from-seed", "5", "--json"];
+    let output = sim(&args);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert_eq!((&told["runs"], &told["failures"]), (&20.into(), &serde_json::json!([])));
 }

@@ -90,7 +90,7 @@ fn seeds_to_kill(bug: Bug, law: &str) -> u64 {
 }
 
 #[test]
-fn s1_a_lost_call_and_a_doubled_one_are_found() {
-    assert!(seeds_to_kill(Bug::LostCancel, "S1") <= 3);
+fn a_lost_cancel_and_a_doubled_timeout_are_found() {
+    assert!(seeds_to_kill(Bug::LostCancel, "S15") <= 3);
     assert!(seeds_to_kill(Bug::DoubleTimeout, "S1") <= 20);
 }

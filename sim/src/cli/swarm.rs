@@ -1,0 +1,103 @@
+//! `poolshift-sim swarm`: many runs, until one breaks a law or time is up.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::Args;
+use poolshift_sim::run::{now, run};
+use poolshift_sim::scenario::Scenario;
+use poolshift_sim::world::Product;
+use rustix::time::ClockId;
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+
+/// Failures that are told; a broken product fails with most seeds.
+const MOST_FAILURES: usize = 10;
+
+#[derive(Debug, Args)]
+pub(crate) struct SwarmArgs {
+    /// How many runs at most
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// The first seed; each run takes the next
+    #[arg(long, default_value_t = 1)]
+    from_seed: u64,
+    /// Stop after this time, such as 60s
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    limit: Option<Duration>,
+    /// Calls of each run
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..))]
+    calls: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    runs: u64,
+    calls: u64,
+    failures: Vec<Broken>,
+}
+
+/// A run that broke a law.
+#[derive(Debug, Serialize)]
+struct Broken {
+    seed: u64,
+    law: &'static str,
+    what: String,
+    /// The command line that repeats it.
+    again: String,
+}
+
+pub(crate) fn swarm(args: &SwarmArgs, json: bool) -> Result<(), Failure> {
+    let SwarmArgs { runs, from_seed, limit, calls } = *args;
+    let began = now(ClockId::Monotonic);
+    let mut report = Report::default();
+    for seed in (from_seed..=u64::MAX).take(usize::try_from(runs).unwrap_or(usize::MAX)) {
+        let spent = now(ClockId::Monotonic).saturating_sub(began);
+        if limit.is_some_and(|limit| spent >= limit) || report.failures.len() >= MOST_FAILURES {
+            break;
+        }
+        let run = run(&Product, seed, Scenario::Swarm.options(seed, calls));
+        report.runs += 1;
+        report.calls += run.ended.as_ref().map_or(0, |ended| ended.calls);
+        let again = format!("poolshift-sim run --seed {seed} --calls {calls} --scenario swarm");
+        let first = run.verdict.broken.into_iter().next();
+        report.failures.extend(first.map(|first| Broken {
+            seed,
+            law: first.law,
+            what: first.what,
+            again,
+        }));
+        progress(&report);
+    }
+    let printed = match json {
+        true => serde_json::to_string(&report).expect("a report is plain data") + "\n",
+        false => text(&report),
+    };
+    clear_progress();
+    io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
+    if report.failures.is_empty() { Ok(()) } else { Err(Failure::Broken) }
+}
+
+fn text(report: &Report) -> String {
+    let Report { runs, calls, failures } = report;
+    let verdict = if failures.is_empty() { "no law broken" } else { "BROKEN" };
+    let mut text = format!("{verdict}: {runs} runs, {calls} calls\n");
+    for Broken { seed, what, again, .. } in failures {
+        text.push_str(&format!("  seed {seed}: {what}\n  again: {again}\n"));
+    }
+    text
+}
+
+fn progress(report: &Report) {
+    if io::stderr().is_terminal() {
+        // What cannot be shown is not worth a failure.
+        let _ = write!(io::stderr(), "\r{} runs, {} failures", report.runs, report.failures.len());
+    }
+}
+
+fn clear_progress() {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
+}
