@@ -280,7 +280,7 @@ impl Scene {
 
     fn stalls(&mut self, now: Moment, until: Moment) {
         let (from, earlier) = self.stall;
-        let goes_on = earlier + self.ground.host_lag >= now && from <= now;
+        let goes_on = earlier + YIELD + self.ground.host_lag >= now && from <= now;
         self.stall = (if goes_on { from } else { now }, until.max(earlier));
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self.stalled = self.stalled.saturating_add(nanos(until.since(now)));

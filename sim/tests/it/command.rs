@@ -95,3 +95,12 @@ fn a_swarm_counts_its_runs_and_finds_nothing() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert_eq!((&told["runs"], &told["failures"]), (&20.into(), &serde_json::json!([])));
 }
+
+/// Seeds that once made the checkers cry wolf: a second stall while replies went first after
+/// the first one.
+#[test]
+fn stalls_that_follow_each_other_are_one_stall() {
+    for seed in ["194", "1589", "2244", "3586", "4141"] {
+        summary(&["run", "--seed", seed, "--calls", "4000", "--scenario", "swarm", "--json"]);
+    }
+}
