@@ -1,12 +1,13 @@
 //! The simulation rig for poolshift's pools: fake Python workers, every fault, one seed.
 //!
 //! - [`trace`] is the contract: what happened in a run, seen from outside the pools, and who
-//!   looks on. [`checkers`] judge a run by nothing else, and [`oracle`] knows what queueing
-//!   theory expects.
+//!   looks on. [`checkers`] judge a run by nothing else.
 //! - [`world`] plays a whole service in virtual time around the production machines, or around
 //!   what a [`world::Rig`] puts in their place; [`workload`] plans its calls, [`options`] and
 //!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.
 //! - [`run`](mod@run) is one run with its checkers, [`report`] what it prints.
+//! - [`oracle`] knows what queueing theory expects, and [`textbook`] puts the real machines
+//!   beside it.
 //! - [`fake_worker`], [`script`] and [`spawner`] drive the *shell* on tokio's paused clock, over
 //!   in-memory pipes and behind the trait that production uses.
 
@@ -25,7 +26,9 @@ pub mod report;
 pub mod run;
 pub mod verdict;
 
-pub mod fake_worker;
 pub mod oracle;
+pub mod textbook;
+
+pub mod fake_worker;
 pub mod script;
 pub mod spawner;

@@ -1,6 +1,7 @@
 //! The subcommands: one file each.
 
 mod failure;
+mod queue;
 mod run;
 mod swarm;
 
@@ -27,6 +28,8 @@ enum Command {
     Run(run::RunArgs),
     /// Many runs, each with options drawn from its seed
     Swarm(swarm::SwarmArgs),
+    /// The real machine under a textbook workload, beside what the formula expects
+    Queue(queue::QueueArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -34,6 +37,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Swarm(args) => swarm::swarm(&args, cli.json),
+        Command::Queue(args) => queue::queue(&args, cli.json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

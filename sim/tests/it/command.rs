@@ -91,7 +91,7 @@ fn a_full_run_that_left_a_law_untested_is_no_good() {
 fn a_swarm_counts_its_runs_and_finds_nothing() {
     let args = ["swarm", "--runs", "20", "--calls", "2000", "--from-seed", "5", "--json"];
     let output = sim(&args);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert_eq!((&told["runs"], &told["failures"]), (&20.into(), &serde_json::json!([])));
 }

@@ -7,3 +7,4 @@ mod determinism;
 mod faults;
 mod interleavings;
 mod planted;
+mod textbook;
