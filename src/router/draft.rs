@@ -5,7 +5,7 @@ use std::fmt;
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::call::Class;
-use crate::router::file::FORMAT;
+use crate::router::file::{FORMAT, Standing};
 use crate::router::percent::Percent;
 
 /// What can be done to a rollout file.
@@ -75,6 +75,29 @@ pub fn draft(old: &str, action: Action, version: u64) -> String {
         Action::Rollback => {
             put(table, "percent", value(Percent::ZERO));
             table.remove("classes");
+        }
+    }
+    document.to_string()
+}
+
+/// A file that says what one said that is gone.
+#[must_use]
+pub fn restored(standing: &Standing) -> String {
+    let mut document: DocumentMut = HEAD.parse().expect("comments are TOML");
+    let table = document.as_table_mut();
+    if let Some(flag) = &standing.flag {
+        put(table, "flag", Value::from(flag.as_ref()));
+    }
+    if standing.killed {
+        put(table, "killed", Value::from(true));
+    }
+    if let Some(percents) = standing.percents {
+        let [read, write, critical] = Class::ALL.map(|class| percents.of(class));
+        put(table, "percent", value(read));
+        for (class, percent) in [(Class::Write, write), (Class::Critical, critical)] {
+            if percent != read {
+                set_class(table, class, percent);
+            }
         }
     }
     document.to_string()
@@ -154,6 +177,19 @@ mod tests {
         let file = RolloutFile::parse(&signed).unwrap();
         assert_eq!((file.version, file.audit.as_deref()), (Some(5), Some("0a")));
         assert!(signed.contains("critical = 0 # not yet"), "{signed}");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_says_again_what_it_said() {
+        for text in [
+            "percent = 12.5\n",
+            "percent = 50\nkilled = true\nflag = \"f\"\n[classes]\nread = 60\ncritical = 0.001\n",
+            "killed = true\n",
+        ] {
+            let standing = RolloutFile::parse(text).unwrap().standing();
+            let again = RolloutFile::parse(&restored(&standing)).unwrap();
+            assert_eq!(again.standing(), standing, "{text}");
+        }
     }
 
     #[test]

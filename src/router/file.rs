@@ -76,7 +76,7 @@ impl RolloutFile {
     pub fn parse(text: &str) -> Result<Self, BadRolloutFile> {
         let bad = |problems, killed, newer| BadRolloutFile { problems, killed, newer };
         let table = DeTable::parse(text)
-            .map_err(|error| bad(vec![error.to_string()], false, None))?
+            .map_err(|error| bad(vec![syntax(text, &error)], false, None))?
             .into_inner();
         let mut parser = Parser { text, problems: Vec::new() };
         let format = parser.whole_number(&table, "format").filter(|format| *format > FORMAT);
@@ -120,6 +120,13 @@ impl RolloutFile {
             whole_sessions: in_force.whole_sessions,
         }
     }
+}
+
+/// In one line, since it stands in the middle of a sentence.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
+    let line = before.matches('\n').count() + 1;
+    format!("line {line}: {}", error.message().replace('\n', "; "))
 }
 
 struct Parser<'a> {

@@ -53,7 +53,10 @@ impl StatusBoard {
 
     /// Replaces what this process told.
     pub(super) fn write(&self, status: &ProcessStatus) -> io::Result<()> {
-        fs::create_dir_all(self.paths.folder())?;
+        match fs::create_dir(self.paths.folder()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let json = serde_json::to_vec(status).map_err(io::Error::other)?;
         let draft = self.paths.folder().join(format!(".{}.draft", status.pid));
         fs::write(&draft, json)?;

@@ -210,6 +210,22 @@ fn what_was_changed_by_hand_goes_on_record_with_the_next_change() {
     assert!(text(&tool, "rollout.toml").starts_with("# ours\n"));
 }
 
+#[test]
+fn a_file_that_was_removed_comes_back_as_it_was_and_a_wrong_folder_is_not_made() {
+    let tool = Tool::new();
+    assert_eq!(set(&tool, "25").code, Some(0));
+    assert_eq!(tool.run(&["rollout", "kill"]).code, Some(0));
+    fs::remove_file(tool.path("rollout.toml")).unwrap();
+    // Running processes are still killed, and a new share must not change that by the way.
+    let ran = set(&tool, "30");
+    assert!(ran.code == Some(0) && ran.stderr.contains("the file was gone"), "{}", ran.stderr);
+    let shown = tool.run(&["rollout", "show", "--json"]).json();
+    assert_eq!((&shown["killed"], &shown["percent"]), (&json!(true), &json!(30.0)));
+    let ran = tool.run(&["rollout", "--file", "no/such/rollout.toml", "kill"]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("No such file"), "{}", ran.stderr);
+    assert!(!tool.path("no").exists());
+}
+
 /// What is left when the writer dies after the audit line and before the rename.
 #[test]
 fn a_change_that_stopped_half_way_is_harmless() {

@@ -127,7 +127,8 @@ fn tell(
         stdout::aside("note: the kill switch is on; the share counts from `rollout unkill` on")?;
     }
     let file = paths.file().display();
-    let (was, is) = (before.as_ref().map_or("no file".to_owned(), standing), standing(after));
+    let (was, is) =
+        (before.as_ref().map_or("no file that can be read".to_owned(), standing), standing(after));
     let verb = match (dry_run, written) {
         (true, true) => "would become",
         _ => "is now",

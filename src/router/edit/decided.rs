@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::clock::Clock;
 use crate::router::audit::{Audit, AuditLine, BY_HAND, Fault, hash};
-use crate::router::draft::{Action, draft, emergency, sign};
+use crate::router::draft::{Action, draft, emergency, restored, sign};
 use crate::router::edit::{Change, Changed, EditError, read_audit, read_text};
 use crate::router::file::{BadRolloutFile, RolloutFile, Standing};
 use crate::router::paths::RolloutPaths;
@@ -51,7 +51,19 @@ impl<'a> Editor<'a> {
         let mut remarks = Vec::new();
         let old = self.text.as_deref().unwrap_or_default();
         let (text, kept) = match &self.parsed {
-            Ok(_) => (draft(old, change.action, version), None),
+            Ok(Some(_)) => (draft(old, change.action, version), None),
+            Ok(None) => {
+                // Running processes still have in force what it said last, the kill switch too.
+                let last = self.audit.lines.last();
+                if let Some(last) = last {
+                    let line = last.line;
+                    remarks
+                        .push(format!("the file was gone; it begins as audit line {line} left it"));
+                }
+                let last = last.and_then(|last| last.after.as_ref());
+                let old = last.map(restored).unwrap_or_default();
+                (draft(&old, change.action, version), None)
+            }
             Err(error) if change.action == Action::Kill => {
                 let kept = self.paths.folder().join(format!("refused-{version}.toml"));
                 remarks.push(format!(

@@ -9,7 +9,7 @@ mod decided;
 mod disk;
 mod error;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -81,8 +81,14 @@ pub async fn edit(paths: &RolloutPaths, change: &Change, dry: bool) -> Result<Ch
         return Editor::read(paths)?.decide(change).map(|decided| decided.changed);
     }
     let folder = paths.folder();
-    let made = DirBuilder::new().recursive(true).create(folder);
-    made.map_err(|error| EditError::unwritable(folder, error))?;
+    // Not the folders above it: a path with a slip of the keyboard must not become a rollout that
+    // nobody follows.
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(EditError::unwritable(folder, error));
+        }
+        _ => {}
+    }
     let _lock = lock(paths).await?;
     let editor = Editor::read(paths)?;
     let decided = editor.decide(change)?;
