@@ -6,6 +6,7 @@
 //!   what a [`world::Rig`] puts in their place; [`workload`] plans its calls, [`options`] and
 //!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.
 //! - [`run`](mod@run) is one run with its checkers, [`report`] what it prints.
+//! - [`planted`] has bugs in the product's place, to see that the laws find them.
 //! - [`oracle`] knows what queueing theory expects, and [`textbook`] puts the real machines
 //!   beside it.
 //! - [`fake_worker`], [`script`] and [`spawner`] drive the *shell* on tokio's paused clock, over
@@ -22,6 +23,7 @@ pub mod workload;
 pub mod world;
 
 pub mod checkers;
+pub mod planted;
 pub mod report;
 pub mod run;
 pub mod verdict;

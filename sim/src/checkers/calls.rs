@@ -41,6 +41,8 @@ pub(super) struct CallBook {
     /// Whether any worker ever accepted a byte of it and did not answer.
     pub(super) broke_sent: bool,
     pub(super) executions: u32,
+    /// Its caller has gone away.
+    pub(super) cancelled: bool,
     /// The reply that its lease holder read, and for whom it was.
     pub(super) heard: Option<(Reply, CallNo)>,
     /// What the caller was told.
@@ -84,6 +86,7 @@ impl CallBook {
             sent: Sent::None,
             broke_sent: false,
             executions: 0,
+            cancelled: false,
             heard: None,
             ran: None,
         }

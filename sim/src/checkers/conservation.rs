@@ -42,6 +42,9 @@ pub(super) fn advance(scene: &Scene, docket: &mut Docket) {
     docket.check(Law::S8, placed, || {
         format!("{} calls neither wait nor have a worker nor are done", scene.nowhere)
     });
+    docket.check(Law::S1, scene.untold == 0 || !scene.slack.is_zero(), || {
+        format!("{} calls were cancelled, and have no outcome", scene.untold)
+    });
 }
 
 pub(super) fn end(scene: &Scene, docket: &mut Docket) {

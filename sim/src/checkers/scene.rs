@@ -51,6 +51,8 @@ pub(super) struct Scene {
     pub(super) policies: Policies,
     /// Calls that are neither waiting nor on a worker nor done.
     pub(super) nowhere: u64,
+    /// Calls whose callers have gone away, and that have no outcome yet.
+    pub(super) untold: u64,
     /// The last stall, or several that met.
     stall: (Moment, Moment),
     /// How long the host has stood still in all, in nanoseconds.
@@ -79,6 +81,7 @@ impl Scene {
             sessions: Sessions::new(),
             policies: Policies::default(),
             nowhere: 0,
+            untold: 0,
             stall: (Moment::NEVER, Moment::ZERO),
             stalled: 0,
             fault_at: 0,
@@ -136,7 +139,8 @@ impl Scene {
             }
             Event::Fault { .. } => self.fault_at = stamp.seq,
             Event::Stall { until } => self.stalls(stamp.at, until),
-            Event::Cancel { .. } | Event::Terminate { .. } | Event::Heal { .. } => {}
+            Event::Cancel { call } => self.cancelled(call),
+            Event::Terminate { .. } | Event::Heal { .. } => {}
             _ => self.take_of_pool(stamp, event),
         }
     }
@@ -203,6 +207,14 @@ impl Scene {
         self.set(stamp, worker, Doing::Held(call));
     }
 
+    fn cancelled(&mut self, call: CallNo) {
+        let open = |book: &&mut CallBook| !book.is_done() && !book.cancelled;
+        if let Some(book) = self.calls.get_mut(call).filter(open) {
+            book.cancelled = true;
+            self.untold += 1;
+        }
+    }
+
     fn dispatched(&mut self, call: CallNo, worker: WorkerId, sent: Sent) {
         let book = self.calls.get_mut(call).filter(|book| book.is_held_by(worker));
         if let Some(book) = book {
@@ -253,6 +265,7 @@ impl Scene {
         }
         self.move_to(stamp, call, Place::Done);
         self.calls.finished();
+        self.untold -= u64::from(book.cancelled);
         if let Some(book) = self.calls.get_mut(call) {
             book.ran = Some(ran);
         }

@@ -1,6 +1,7 @@
 //! The subcommands: one file each.
 
 mod failure;
+mod planted;
 mod queue;
 mod run;
 mod swarm;
@@ -30,6 +31,8 @@ enum Command {
     Swarm(swarm::SwarmArgs),
     /// The real machine under a textbook workload, beside what the formula expects
     Queue(queue::QueueArgs),
+    /// The rig against every planted bug
+    Planted(planted::PlantedArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -38,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Swarm(args) => swarm::swarm(&args, cli.json),
         Command::Queue(args) => queue::queue(&args, cli.json),
+        Command::Planted(args) => planted::planted(&args, cli.json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -191,4 +191,5 @@ fn a_cancelled_waiter_leaves_the_queue_at_once() {
     let outcome = Outcome::Cancelled;
     let done = Event::Done { call, outcome, ran, worker: None, answer: None };
     full().at(10).cancel(3).event(done).call(5).waits(5, 2).clean();
+    full().at(10).cancel(3).at(11).call(5).breaks(Law::S1);
 }

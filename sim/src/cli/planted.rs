@@ -1,0 +1,74 @@
+//! `poolshift-sim planted`: the rig against every planted bug.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use clap::Args;
+use poolshift_sim::planted::{Bug, hunt};
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct PlantedArgs {
+    /// How many seeds a bug may outlive before it counts as alive
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Calls of each run
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
+    calls: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    bugs: Vec<Row>,
+    killed: usize,
+    total: usize,
+    /// Over the bugs that were killed.
+    median_seeds_to_kill: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    story: &'static str,
+    needs_two: bool,
+    killed: bool,
+    law: Option<&'static str>,
+    seeds_to_kill: Option<u64>,
+}
+
+pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
+    let PlantedArgs { seeds, calls } = *args;
+    let bugs: Vec<Row> = Bug::ALL.into_iter().map(|bug| row(bug, seeds, calls)).collect();
+    let mut needed: Vec<u64> = bugs.iter().filter_map(|row| row.seeds_to_kill).collect();
+    needed.sort_unstable();
+    let (killed, total) = (needed.len(), bugs.len());
+    let median_seeds_to_kill = needed.get(killed / 2).copied().unwrap_or(0);
+    let report = Report { bugs, killed, total, median_seeds_to_kill };
+    let printed = match json {
+        true => serde_json::to_string(&report).expect("a report is plain data") + "\n",
+        false => text(&report),
+    };
+    io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
+    if killed == total { Ok(()) } else { Err(Failure::Broken) }
+}
+
+fn row(bug: Bug, seeds: u64, calls: u64) -> Row {
+    let kill = hunt(bug, seeds, calls);
+    let law = kill.as_ref().map(|kill| kill.law);
+    let seeds_to_kill = kill.map(|kill| kill.seeds);
+    let (name, story, needs_two) = (bug.as_str(), bug.story(), bug.needs_two());
+    Row { name, story, needs_two, killed: law.is_some(), law, seeds_to_kill }
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!("{:<22} {:<6} {:>5}  what somebody did wrong\n", "bug", "law", "seeds");
+    for Row { name, story, law, seeds_to_kill, .. } in &report.bugs {
+        let seeds = seeds_to_kill.map_or("-".to_owned(), |seeds| seeds.to_string());
+        let _ = writeln!(text, "{name:<22} {:<6} {seeds:>5}  {story}", law.unwrap_or("ALIVE"));
+    }
+    let Report { killed, total, median_seeds_to_kill, .. } = report;
+    let _ = writeln!(text, "{killed} of {total} killed, median after {median_seeds_to_kill} seeds");
+    text
+}

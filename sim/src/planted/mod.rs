@@ -1,0 +1,149 @@
+//! The rig tests itself: bugs that people have really written, each in the product's place, and
+//! each killed by a law.
+//!
+//! None of them is in the product: [`machine`] is a wrapper that forwards events and actions, and
+//! alters them where the bug lies; [`switch`] does the same to the router. The stories are those
+//! of worker pools that lost calls in production.
+
+pub mod machine;
+pub mod switch;
+
+use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
+use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
+
+use crate::options::Options;
+use crate::planted::machine::Planted;
+use crate::planted::switch::PlantedSwitch;
+use crate::run::run;
+use crate::scenario::Scenario;
+use crate::trace::LaneGround;
+use crate::world::{Product, Rig};
+
+/// Says each bug once: its name, whether it takes two events that meet, and its story.
+macro_rules! bugs {
+    ($($bug:ident $name:literal $two:literal $story:literal;)*) => {
+        /// A planted bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Bug {
+            $(#[doc = $story] $bug,)*
+        }
+
+        impl Bug {
+            /// Every bug.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$bug),*];
+
+            /// Its name in reports.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$bug => $name,)* }
+            }
+
+            /// What somebody did wrong.
+            #[must_use]
+            pub const fn story(self) -> &'static str {
+                match self { $(Self::$bug => $story,)* }
+            }
+
+            /// Whether it shows only where two events meet, such as a cancel and a hand-off.
+            #[must_use]
+            pub const fn needs_two(self) -> bool {
+                match self { $(Self::$bug => $two,)* }
+            }
+        }
+    };
+}
+
+bugs! {
+    CancelLost "cancel_lost" false "a cancelled call is never finished";
+    TimeoutTwice "timeout_twice" false "a call that times out in the queue is finished twice";
+    RejectionLost "rejection_lost" false "a rejected call is never told";
+    CapPlusOne "cap_plus_one" false "the cap on waiting calls is checked after they have joined";
+    SizePlusOne "size_plus_one" false "one worker more is started than the pool may have";
+    StartsAtOnce "starts_at_once" false "V2 starts its workers all at once, and not one by one";
+    NoBackoff "no_backoff" false "a failed start is tried again at once";
+    BackoffForEver "backoff_for_ever" false "failed starts of the past count for ever";
+    QueueTimeoutLate "queue_timeout_late" false "the wait is timed by the whole budget";
+    DeadlineDropped "deadline_dropped" false "the caller's own deadline is not passed on";
+    LazyTimer "lazy_timer" false "the timer rounds up, and deadlines fire ten milliseconds late";
+    WorkerLeaked "worker_leaked" false "a retired worker is forgotten and never ended";
+    DrainIgnored "drain_ignored" false "a pool that drains goes on taking calls";
+    WakeUpLost "wake_up_lost" false "one hand-off in fifty wakes nobody, and the worker is gone";
+    StaleReady "stale_ready" false "a worker that failed its start ping is put to work";
+    TimedOutIdle "timed_out_idle" true "a worker whose call timed out returns to the idle ones";
+    CancelledIdle "cancelled_idle" true "a cancelled call's worker is idle before its late reply";
+    HalfSentAgain "half_sent_again" true "a call that was sent to a dying worker is sent again";
+    CancelIgnored "cancel_ignored" true "a waiter that has gone is handed a worker all the same";
+    DrainStrands "drain_strands" true "who waits when a drain gives up is never told";
+    ShrinkIgnored "shrink_ignored" true "busy workers survive a shrink and serve on";
+    BadProbeIgnored "bad_probe_ignored" true "a worker that failed its health check serves on";
+    RecycleIgnored "recycle_ignored" true "a worker that asked to be replaced serves on";
+    GarbageForgiven "garbage_forgiven" true "a worker that sent garbage is given the next call";
+    DeathUnnoticed "death_unnoticed" true "an idle worker's exit is not noticed";
+    AffinityForgotten "affinity_forgotten" true "V2 takes any worker for a session's call";
+    LossUntold "loss_untold" true "a session whose worker died goes on as if nothing had been lost";
+    PinsForgotten "pins_forgotten" true "a change of policy forgets the pins of live sessions";
+    KillReadOnce "kill_read_once" true "the kill switch is read when a session begins, only";
+    KillMissesAnonymous "kill_misses_anonymous" true "the kill switch is asked for sessions only";
+    RollbackSpares "rollback_spares" true "a rollback leaves live sessions in V3";
+    RaiseMoves "raise_moves" true "raising the share moves live sessions too";
+    BucketRedrawn "bucket_redrawn" true "each call of a session is drawn anew";
+    ShareRounded "share_rounded" false "shares are rounded up to whole tens of percent";
+    StalePolicy "stale_policy" true "the policy is cached, and a change is seen one call late";
+}
+
+impl Bug {
+    /// Whether it lies in V2's machine; else in V3's or the router.
+    #[must_use]
+    pub const fn is_in_v2(self) -> bool {
+        matches!(self, Self::StartsAtOnce | Self::AffinityForgotten | Self::LossUntold)
+    }
+}
+
+/// The product with one bug in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Infected(pub Bug);
+
+impl Rig for Infected {
+    type V2 = Planted<SessionMachine>;
+    type V3 = Planted<QueueMachine>;
+    type Switch = PlantedSwitch;
+
+    fn v2(&self, ground: &LaneGround) -> Self::V2 {
+        let LaneGround { terms, max_waiting, session_idle, .. } = ground;
+        let bug = Some(self.0).filter(|bug| bug.is_in_v2());
+        let altered = machine::terms(terms, bug);
+        let queues = SessionQueues::new(terms.size, *max_waiting, *session_idle);
+        Planted::new(SessionMachine::new(altered, queues), bug, terms)
+    }
+
+    fn v3(&self, ground: &LaneGround) -> Self::V3 {
+        let LaneGround { terms, max_waiting, .. } = ground;
+        let bug = Some(self.0).filter(|bug| !bug.is_in_v2());
+        let room = max_waiting + usize::from(bug == Some(Bug::CapPlusOne));
+        let altered = machine::terms(terms, bug);
+        Planted::new(QueueMachine::new(altered, SharedQueue::new(room)), bug, terms)
+    }
+
+    fn switch(&self, options: &Options) -> Self::Switch {
+        PlantedSwitch::new(Product.switch(options), self.0, options)
+    }
+}
+
+/// How a bug was found out.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Kill {
+    /// The first law that it broke; `panic` if an assertion of the product caught it.
+    pub law: &'static str,
+    /// How many seeds that took, from 1.
+    pub seeds: u64,
+}
+
+/// Runs the bug under `full` until a law is broken; none if it outlives that many seeds.
+#[must_use]
+pub fn hunt(bug: Bug, seeds: u64, calls: u64) -> Option<Kill> {
+    (1..=seeds).find_map(|seed| {
+        let found = run(&Infected(bug), seed, Scenario::Full.options(seed, calls));
+        let first = found.verdict.broken.first()?;
+        Some(Kill { law: first.law, seeds: seed })
+    })
+}
