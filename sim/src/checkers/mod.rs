@@ -19,7 +19,7 @@
 //! | `routing` | S20-S23 L8: where the router sends calls |
 //! | `liveness` | L3-L6 L9: time passes, and something good happens |
 //!
-//! The other files are what the laws look at: a [`scene`] of calls, workers, sessions, lines
+//! The other files are what the laws look at: a `scene` of calls, workers, sessions, lines
 //! and policies, kept from the events alone. It forgets finished calls and silent sessions.
 
 mod calls;
