@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+/// The folder in which a file lies; a bare name lies in the present one.
+#[must_use]
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
 /// The rollout file and what lies beside it: `FILE.d/` with the audit, the writers' lock, and one
 /// status file for each running process.
 #[derive(Clone, Debug, PartialEq, Eq)]

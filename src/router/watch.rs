@@ -12,6 +12,7 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinHandle;
 
 use crate::router::file::RolloutFile;
+use crate::router::paths::folder_of;
 
 /// Network mounts send no events; their files are looked at this often.
 const POLL: Duration = Duration::from_secs(2);
@@ -65,10 +66,7 @@ pub fn watch(
 /// The folder, not the file: a rename puts another file in its place, and a mounted ConfigMap
 /// swaps a link beside it.
 fn watch_folder(path: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let name = path.file_name().map(ToOwned::to_owned);
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error may stand for events that were lost.

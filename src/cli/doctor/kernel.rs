@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
+use poolshift::router::paths::folder_of;
 use rustix::fs::{FlockOperation, flock as lock};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
@@ -32,7 +33,7 @@ pub(super) fn flock(rollout: &Path) -> Check {
     let folder = folder_of(rollout);
     let fix = "put [rollout] file on a local file system that can be written and locked";
     let tried = || -> io::Result<bool> {
-        let first = tempfile::NamedTempFile::new_in(&folder)?;
+        let first = tempfile::NamedTempFile::new_in(folder)?;
         let second = File::open(first.path())?;
         lock(first.as_file(), FlockOperation::LockExclusive)?;
         Ok(lock(&second, FlockOperation::NonBlockingLockExclusive).is_err())
@@ -53,7 +54,7 @@ pub(super) async fn inotify(rollout: &Path) -> Check {
     };
     let (watches, instances) = (limit("max_user_watches"), limit("max_user_instances"));
     let detail = format!("max_user_watches {watches}, max_user_instances {instances}");
-    match event_seen(&folder).await {
+    match event_seen(folder).await {
         Ok(true) => Check::good("inotify", format!("events come; {detail}")),
         Ok(false) => Check::tight(
             "inotify",
@@ -80,11 +81,4 @@ async fn event_seen(folder: &Path) -> Result<bool, String> {
     let _file = tempfile::NamedTempFile::new_in(folder).map_err(|error| error.to_string())?;
     // Dropped here: nothing is left but a file that removes itself.
     Ok(tokio::time::timeout(PATIENCE, events.recv()).await.is_ok())
-}
-
-fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::router::edit::EditError;
 use crate::router::edit::decided::{Decided, Editor};
+use crate::router::paths::folder_of;
 
 impl Editor<'_> {
     pub(super) fn write(&self, decided: &Decided) -> Result<(), EditError> {
@@ -75,8 +76,7 @@ fn keep_mode(old: &Path, new: &Path) -> io::Result<()> {
 /// So that the rename outlives a power failure; file systems that cannot do it are as good as
 /// they are.
 fn sync_folder(file: &Path) {
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
+    if let Ok(folder) = File::open(folder_of(file)) {
         let _ = folder.sync_all();
     }
 }
