@@ -11,6 +11,9 @@ use crate::machine::Ticket;
 
 /// Who waits for whom.
 pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
+    /// Whether the pool can be resized: not if sessions are bound to its slots.
+    const RESIZES: bool;
+
     /// A call has been submitted. It is not in a queue until [`Self::enqueue`].
     fn admit(&mut self, now: Moment, session: Option<&SessionId>) -> Admission;
 

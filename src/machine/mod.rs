@@ -138,7 +138,8 @@ pub enum Event {
     },
     /// The moment of [`PoolMachine::next_deadline`] has come.
     DeadlineReached,
-    /// The pool is meant to have `size` workers from now on.
+    /// The pool is meant to have `size` workers from now on. For V3 only: V2's sessions are bound
+    /// to its slots, and none of its handles resizes it.
     Resize {
         /// The new number of workers.
         size: usize,

@@ -41,6 +41,8 @@ impl SessionQueues {
 }
 
 impl Discipline for SessionQueues {
+    const RESIZES: bool = false;
+
     fn admit(&mut self, now: Moment, session: Option<&SessionId>) -> Admission {
         let Some(session) = session else { return Admission::Anywhere };
         self.affinity.admit(now, session).map_or(Admission::SessionLost, Admission::At)

@@ -26,6 +26,8 @@ impl SharedQueue {
 }
 
 impl Discipline for SharedQueue {
+    const RESIZES: bool = true;
+
     fn admit(&mut self, _: Moment, _: Option<&SessionId>) -> Admission {
         Admission::Anywhere
     }

@@ -139,6 +139,7 @@ impl<D: Discipline> Engine<D> {
     }
 
     pub(super) fn resize(&mut self, now: Moment, size: usize) {
+        assert!(D::RESIZES, "a pool whose sessions are bound to its slots is not resized");
         self.terms.size = size;
         self.crew.grow(size);
         let surplus: Vec<u32> = self.crew.live().filter(|slot| *slot as usize >= size).collect();

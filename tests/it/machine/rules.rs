@@ -213,3 +213,10 @@ fn r7_a_drain_ends_idle_workers_politely_and_the_rest_after_its_calls() {
     let over = Census { ready: 0, live: 0, untried: 0, in_flight: 0, draining: true };
     assert_eq!(story.machine.census(), over, "and nothing is started again");
 }
+
+/// What was an index out of bounds somewhere below says now what it is.
+#[test]
+#[should_panic(expected = "whose sessions are bound to its slots is not resized")]
+fn r10_v2_is_not_resized() {
+    Story::<V2>::ready(2, 10).happens(Event::Resize { size: 3 });
+}
