@@ -55,7 +55,9 @@ const HEAD: &str = "\
 /// If `old` is not TOML: callers have parsed it.
 #[must_use]
 pub fn draft(old: &str, action: Action, version: u64) -> String {
-    let old = if old.is_empty() { HEAD } else { old };
+    // With a key below it, the head stays at the top whatever is added.
+    let begun = format!("{HEAD}version = 0\n");
+    let old = if old.is_empty() { &begun } else { old };
     let mut document: DocumentMut = old.parse().expect("a rollout file that was parsed is TOML");
     let table = document.as_table_mut();
     put(table, "version", value(version));
@@ -83,7 +85,8 @@ pub fn draft(old: &str, action: Action, version: u64) -> String {
 /// A file that says what one said that is gone.
 #[must_use]
 pub fn restored(standing: &Standing) -> String {
-    let mut document: DocumentMut = HEAD.parse().expect("comments are TOML");
+    let begun = format!("{HEAD}version = 0\n");
+    let mut document: DocumentMut = begun.parse().expect("comments and a key are TOML");
     let table = document.as_table_mut();
     if let Some(flag) = &standing.flag {
         put(table, "flag", Value::from(flag.as_ref()));
@@ -93,9 +96,10 @@ pub fn restored(standing: &Standing) -> String {
     }
     if let Some(percents) = standing.percents {
         let [read, write, critical] = Class::ALL.map(|class| percents.of(class));
-        put(table, "percent", value(read));
-        for (class, percent) in [(Class::Write, write), (Class::Critical, critical)] {
-            if percent != read {
+        // Classes are set apart at one end or the other: the middle one goes with the rest.
+        put(table, "percent", value(write));
+        for (class, percent) in [(Class::Read, read), (Class::Critical, critical)] {
+            if percent != write {
                 set_class(table, class, percent);
             }
         }
@@ -187,8 +191,10 @@ mod tests {
             "killed = true\n",
         ] {
             let standing = RolloutFile::parse(text).unwrap().standing();
-            let again = RolloutFile::parse(&restored(&standing)).unwrap();
-            assert_eq!(again.standing(), standing, "{text}");
+            let again = restored(&standing);
+            assert!(again.starts_with(HEAD), "{again}");
+            let again = RolloutFile::parse(&again).unwrap().standing();
+            assert_eq!(Standing { version: None, ..again }, standing, "{text}");
         }
     }
 
@@ -201,6 +207,8 @@ mod tests {
             (percents, file.killed)
         };
         let start = draft("", set("50", None, false), 1);
+        let with_class = draft(&start, set("60", Some(Class::Read), false), 2);
+        assert!(with_class.starts_with(HEAD), "{with_class}");
         assert_eq!(of(&start), (Some([50_000; 3]), false));
         let less = draft(&start, set("1", Some(Class::Critical), false), 2);
         assert_eq!(of(&less), (Some([50_000, 50_000, 1000]), false));

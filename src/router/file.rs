@@ -64,16 +64,43 @@ pub struct BadRolloutFile {
 /// The newest format of rollout files that this version reads; a file that names none is of it.
 pub const FORMAT: u64 = 1;
 
+/// More changes than anybody makes; the next version must always be a number that TOML and JSON
+/// can carry.
+pub const MAX_VERSION: u64 = 1 << 53;
+
 const KEYS: [&str; 9] =
     ["format", "version", "percent", "classes", "killed", "flag", "reason", "actor", "audit"];
 const CLASSES: [&str; 3] = ["read", "write", "critical"];
 
 impl RolloutFile {
+    /// Reads a file's bytes, as they were found on disk.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; also if they are not UTF-8.
+    pub fn read(bytes: &[u8]) -> Result<Self, BadRolloutFile> {
+        let error = match std::str::from_utf8(bytes) {
+            Ok(text) => return Self::parse(text),
+            Err(error) => error,
+        };
+        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let problems = vec![format!("line {line}: not UTF-8; save the file as UTF-8")];
+        let killed = is_killed_by_eye(&String::from_utf8_lossy(bytes));
+        Err(BadRolloutFile { problems, killed, newer: None })
+    }
+
     /// Reads a file's text.
     ///
     /// # Errors
-    /// With every problem at once.
+    /// With every problem at once. A file that is refused turns the kill switch on all the same
+    /// if any of its lines says `killed = true`.
     pub fn parse(text: &str) -> Result<Self, BadRolloutFile> {
+        Self::parse_strictly(text).map_err(|error| BadRolloutFile {
+            killed: error.killed || is_killed_by_eye(text),
+            ..error
+        })
+    }
+
+    fn parse_strictly(text: &str) -> Result<Self, BadRolloutFile> {
         let bad = |problems, killed, newer| BadRolloutFile { problems, killed, newer };
         let table = DeTable::parse(text)
             .map_err(|error| bad(vec![syntax(text, &error)], false, None))?
@@ -122,6 +149,17 @@ impl RolloutFile {
     }
 }
 
+/// Whether any line reads `killed = true`, wherever it stands: whoever writes that in a hurry must
+/// be heard, be it below `[classes]`, beside `killed = false`, or in a file that is no TOML.
+fn is_killed_by_eye(text: &str) -> bool {
+    text.lines().any(|line| {
+        let said = line.trim_start().strip_prefix("killed").map(str::trim_start);
+        let value = said.and_then(|rest| rest.strip_prefix('=')).map(str::trim_start);
+        let rest = value.and_then(|value| value.strip_prefix("true"));
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    })
+}
+
 /// In one line, since it stands in the middle of a sentence.
 fn syntax(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
@@ -147,13 +185,21 @@ impl Parser<'_> {
         let percent = self.percent(table, "percent");
         let percents = self.percents(table, percent.unwrap_or(Percent::ZERO));
         RolloutFile {
-            version: self.whole_number(table, "version"),
+            version: self.version(table),
             percent,
             percents: percents.filter(|_| !silent),
             killed,
             flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
             audit: self.take(table, "audit", "a text", |value| value.as_str().map(Arc::from)),
         }
+    }
+
+    fn version(&mut self, table: &DeTable<'_>) -> Option<u64> {
+        let version = self.whole_number(table, "version")?;
+        if version > MAX_VERSION {
+            self.problems.push(format!("version = {version} is above {MAX_VERSION}"));
+        }
+        Some(version)
     }
 
     fn whole_number(&mut self, table: &DeTable<'_>, key: &str) -> Option<u64> {
@@ -266,6 +312,25 @@ mod tests {
         assert_eq!((error.problems.len(), error.killed, error.newer), (1, true, Some(2)));
         assert!(error.to_string().contains("format 2, newer than 1"), "{error}");
         assert!(RolloutFile::parse("format = 1\npercent = 5\n").is_ok());
+    }
+
+    #[test]
+    fn a_kill_switch_written_in_a_hurry_is_heard_wherever_it_stands() {
+        for text in [
+            "percent = 50\n[classes]\ncritical = 0\nkilled = true\n",
+            "killed = true\nkilled = false\npercent = 50\n",
+            "killed=true\npercent = \n",
+            "percent = 5O\n  killed  =  true # now\n",
+            "version = 9223372036854775807\npercent = 5\nkilled = true\n",
+        ] {
+            assert!(RolloutFile::parse(text).unwrap_err().killed, "{text}");
+        }
+        let latin = RolloutFile::read(b"percent = 30 # caf\xe9\nkilled = true\n").unwrap_err();
+        assert!(latin.killed && latin.to_string().contains("line 1: not UTF-8"), "{latin}");
+        for text in ["percent = \n# killed = true\n", "percent = \nkilled = truely\n"] {
+            assert!(!RolloutFile::parse(text).unwrap_err().killed, "{text}");
+        }
+        assert!(!RolloutFile::read(b"percent = 30 # caf\xe9\n").unwrap_err().killed);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Watching the rollout file.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub struct RolloutWatch {
 }
 
 impl RolloutWatch {
-    /// Why the file, as it is now, is not in force; none while it is, or while there is none.
+    /// Why the file, as it is now, is not in force: it is refused, cannot be read, or is gone. None
+    /// while it is in force, and before there is one.
     #[must_use]
     pub fn refused(&self) -> Receiver<Option<String>> {
         self.refused.clone()
@@ -48,8 +50,8 @@ pub fn watch(
     apply: impl Fn(&RolloutFile) -> Result<String, String> + Send + 'static,
 ) -> RolloutWatch {
     let (refusals, refused) = tokio::sync::watch::channel(None);
-    let (seen, looked) = (None, false);
-    let mut reader = FileReader { path: path.to_owned(), seen, looked, refusals, apply };
+    let (seen, missed) = (None, None);
+    let mut reader = FileReader { path: path.to_owned(), seen, missed, refusals, apply };
     reader.look();
     let changed = Arc::new(Notify::new());
     let watcher = watch_folder(path, Arc::clone(&changed));
@@ -76,6 +78,10 @@ fn watch_folder(path: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher>
     });
     let watched = watcher.and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        // A link's file is replaced where the link leads to.
+        if let Ok(target) = path.canonicalize() {
+            watcher.watch(folder_of(&target), RecursiveMode::NonRecursive)?;
+        }
         Ok(watcher)
     });
     watched
@@ -101,8 +107,9 @@ fn may_concern(event: &Event, name: Option<&OsStr>) -> bool {
 struct FileReader<A> {
     path: PathBuf,
     /// The content that was looked at last, good or bad; `None` if there was none.
-    seen: Option<String>,
-    looked: bool,
+    seen: Option<Vec<u8>>,
+    /// Why it could not be read when it was looked at last, if it could not.
+    missed: Option<String>,
     refusals: Sender<Option<String>>,
     apply: A,
 }
@@ -110,22 +117,15 @@ struct FileReader<A> {
 impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
     fn look(&mut self) {
         let file = self.path.display();
-        let text = match std::fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) => {
-                if self.seen.take().is_some() {
-                    tracing::warn!(%file, %error, "rollout file is gone; what is in force stays");
-                } else if !self.looked {
-                    tracing::info!(%file, %error, "no rollout file yet; all calls go to V2");
-                }
-                self.looked = true;
-                return;
-            }
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.miss(&error),
         };
-        if self.seen.as_ref() == Some(&text) {
+        self.missed = None;
+        if self.seen.as_ref() == Some(&bytes) {
             return;
         }
-        let applied = match RolloutFile::parse(&text) {
+        let applied = match RolloutFile::read(&bytes) {
             Ok(parsed) => (self.apply)(&parsed),
             Err(error) if error.killed => {
                 let killed = (self.apply)(&RolloutFile::kill_switch());
@@ -140,7 +140,26 @@ impl<A: Fn(&RolloutFile) -> Result<String, String>> FileReader<A> {
             }
         }
         self.refusals.send_replace(applied.err());
-        self.seen = Some(text);
+        self.seen = Some(bytes);
+    }
+
+    /// There is no file, or none that this process may read: told once, and what is in force
+    /// stays.
+    fn miss(&mut self, error: &io::Error) {
+        let (file, why) = (self.path.display(), error.to_string());
+        if self.missed.as_ref() == Some(&why) {
+            return;
+        }
+        let was_there = self.seen.take().is_some() || self.missed.is_some();
+        let gone = error.kind() == io::ErrorKind::NotFound;
+        if gone && !was_there {
+            tracing::info!(%file, %error, "no rollout file yet; all calls go to V2");
+        } else {
+            let what = if gone { "is gone" } else { "cannot be read" };
+            tracing::error!(%file, %error, "rollout file {what}; what is in force stays");
+            self.refusals.send_replace(Some(format!("the file {what}: {why}")));
+        }
+        self.missed = Some(why);
     }
 }
 

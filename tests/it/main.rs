@@ -17,6 +17,7 @@ mod process;
 mod python;
 mod rollout_edit;
 mod rollout_file;
+mod rollout_live;
 mod router;
 mod run;
 mod sessions;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use poolshift::router::edit::read_text;
+use poolshift::router::edit::read_bytes;
 use poolshift::router::file::RolloutFile;
 
 use crate::cli::doctor::check::Check;
@@ -10,14 +10,14 @@ use crate::cli::rollout::shares;
 
 pub(super) fn file(path: &Path) -> Check {
     let name = path.display();
-    let text = match read_text(path) {
-        Ok(Some(text)) => text,
+    let bytes = match read_bytes(path) {
+        Ok(Some(bytes)) => bytes,
         Ok(None) => return Check::good("rollout", format!("no {name} yet: everything goes to V2")),
         Err(error) => {
             return Check::bad("rollout", error.to_string(), "make it readable for this user");
         }
     };
-    match RolloutFile::parse(&text) {
+    match RolloutFile::read(&bytes) {
         Ok(file) => {
             let shares = shares(&file.percents.unwrap_or_default());
             let killed = if file.killed { ", KILLED" } else { "" };

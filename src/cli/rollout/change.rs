@@ -85,15 +85,21 @@ pub(super) async fn change(
     // A file without a version is counted by each process itself: ours must be above theirs.
     // That they cannot be read must not stop a kill switch.
     let told = board.read();
-    let above = match &told {
-        Ok(live) => live.iter().map(|status| status.rollout.version).max().unwrap_or(0),
+    let live = match told {
+        Ok(live) => live,
         Err(error) => {
             stdout::aside(&format!("cannot see running processes: {error}"))?;
-            0
+            Vec::new()
         }
     };
+    let above = live.iter().map(|status| status.rollout.version).max().unwrap_or(0);
+    let killed_anywhere = live.iter().any(|status| status.rollout.killed);
+    if live.is_empty() && !json {
+        let file = std::path::absolute(paths.file()).unwrap_or_else(|_| paths.file().to_owned());
+        stdout::aside(&format!("note: no running process follows {}", file.display()))?;
+    }
     let actor = actor.unwrap_or_else(whoami);
-    let change = Change { action, actor, reason, if_version, above };
+    let change = Change { action, actor, reason, if_version, above, killed_anywhere };
     let changed = edit(paths, &change, dry_run).await?;
     let version = changed.after.version.unwrap_or(0);
     if !json {

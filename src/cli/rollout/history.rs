@@ -2,7 +2,7 @@
 
 use clap::Args;
 use poolshift::router::audit::{Audit, AuditLine};
-use poolshift::router::edit::{read_audit, read_text};
+use poolshift::router::edit::{read_audit, read_bytes};
 use poolshift::router::file::{RolloutFile, Standing};
 use poolshift::router::paths::RolloutPaths;
 use serde_json::json;
@@ -34,8 +34,8 @@ pub(super) fn history(
     as_json: bool,
 ) -> Result<(), Failure> {
     let mut audit = read_audit(paths)?;
-    let text = read_text(paths.file())?;
-    let file = text.as_deref().map(RolloutFile::parse).and_then(Result::ok);
+    let bytes = read_bytes(paths.file())?;
+    let file = bytes.as_deref().map(RolloutFile::read).and_then(Result::ok);
     audit.compare(file.as_ref());
     let skipped = args.last.map_or(0, |last| audit.lines.len().saturating_sub(last));
     let lines = &audit.lines[skipped..];

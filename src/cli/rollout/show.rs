@@ -2,7 +2,7 @@
 
 use poolshift::Class;
 use poolshift::config::Config;
-use poolshift::router::edit::{EditError, read_text};
+use poolshift::router::edit::{EditError, read_bytes};
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::policy::Stage;
@@ -16,8 +16,8 @@ use crate::cli::stdout;
 
 /// The rollout file, if there is one; a bad one is an error that says what is wrong with it.
 pub(super) fn file(paths: &RolloutPaths) -> Result<Option<RolloutFile>, Failure> {
-    let Some(text) = read_text(paths.file())? else { return Ok(None) };
-    let parsed = RolloutFile::parse(&text);
+    let Some(bytes) = read_bytes(paths.file())? else { return Ok(None) };
+    let parsed = RolloutFile::read(&bytes);
     let bad = |error| EditError::Bad { file: paths.file().to_owned(), error };
     Ok(Some(parsed.map_err(bad)?))
 }

@@ -66,7 +66,8 @@ pub(super) async fn wait(
 
 fn behind(status: &ProcessStatus, version: u64) -> Option<String> {
     let ProcessStatus { pid, rollout, written_at, .. } = status;
-    (rollout.version < version).then(|| match &rollout.refused {
+    let behind = rollout.version < version || rollout.refused.is_some();
+    behind.then(|| match &rollout.refused {
         Some(refused) => format!("process {pid} refuses it: {refused}"),
         None => format!("process {pid} is at version {} (told at {written_at})", rollout.version),
     })

@@ -6,14 +6,14 @@ use std::time::UNIX_EPOCH;
 use crate::clock::Clock;
 use crate::router::audit::{Audit, AuditLine, BY_HAND, Fault, hash};
 use crate::router::draft::{Action, draft, emergency, restored, sign};
-use crate::router::edit::{Change, Changed, EditError, read_audit, read_text};
-use crate::router::file::{BadRolloutFile, RolloutFile, Standing};
+use crate::router::edit::{Change, Changed, EditError, read_audit, read_bytes};
+use crate::router::file::{BadRolloutFile, MAX_VERSION, RolloutFile, Standing};
 use crate::router::paths::RolloutPaths;
 
 /// The files as they are.
 pub(super) struct Editor<'a> {
     pub(super) paths: &'a RolloutPaths,
-    pub(super) text: Option<String>,
+    pub(super) bytes: Option<Vec<u8>>,
     pub(super) parsed: Result<Option<RolloutFile>, BadRolloutFile>,
     pub(super) audit: Audit,
 }
@@ -24,16 +24,16 @@ pub(super) struct Decided {
     pub(super) text: String,
     pub(super) lines: String,
     /// A text that could not be understood, to be kept beside.
-    pub(super) kept: Option<(PathBuf, String)>,
+    pub(super) kept: Option<(PathBuf, Vec<u8>)>,
 }
 
 impl<'a> Editor<'a> {
     pub(super) fn read(paths: &'a RolloutPaths) -> Result<Self, EditError> {
-        let text = read_text(paths.file())?;
-        let parsed = text.as_deref().map(RolloutFile::parse).transpose();
+        let bytes = read_bytes(paths.file())?;
+        let parsed = bytes.as_deref().map(RolloutFile::read).transpose();
         let mut audit = read_audit(paths)?;
         audit.compare(parsed.as_ref().ok().and_then(Option::as_ref));
-        Ok(Self { paths, text, parsed, audit })
+        Ok(Self { paths, bytes, parsed, audit })
     }
 
     pub(super) fn decide(&self, change: &Change) -> Result<Decided, EditError> {
@@ -47,11 +47,13 @@ impl<'a> Editor<'a> {
         if let Some(wanted) = change.if_version.filter(|wanted| *wanted != found) {
             return Err(EditError::Version { file, wanted, found });
         }
-        let version = 1 + found.max(self.audit.highest_version()).max(change.above);
+        let highest = found.max(self.audit.highest_version()).max(change.above);
+        let version = (highest + 1).min(MAX_VERSION);
         let mut remarks = Vec::new();
-        let old = self.text.as_deref().unwrap_or_default();
+        let old = self.bytes.as_deref().unwrap_or_default();
+        let text = String::from_utf8_lossy(old);
         let (text, kept) = match &self.parsed {
-            Ok(Some(_)) => (draft(old, change.action, version), None),
+            Ok(Some(_)) => (draft(&text, change.action, version), None),
             Ok(None) => {
                 // Running processes still have in force what it said last, the kill switch too.
                 let last = self.audit.lines.last();
@@ -60,8 +62,10 @@ impl<'a> Editor<'a> {
                     remarks
                         .push(format!("the file was gone; it begins as audit line {line} left it"));
                 }
-                let last = last.and_then(|last| last.after.as_ref());
-                let old = last.map(restored).unwrap_or_default();
+                let last = last.and_then(|last| last.after.clone());
+                let last = last
+                    .map(|last| Standing { killed: last.killed || change.killed_anywhere, ..last });
+                let old = last.as_ref().map(restored).unwrap_or_default();
                 (draft(&old, change.action, version), None)
             }
             Err(error) if change.action == Action::Kill => {
@@ -79,15 +83,17 @@ impl<'a> Editor<'a> {
         let parsed = RolloutFile::parse(&text).map_err(refused)?;
         let (percent, after) = (parsed.percent, parsed.standing());
         let same = |before: &Standing| Standing { version: after.version, ..before.clone() };
-        if let Some(before) = before.clone().filter(|before| same(before) == after) {
+        // Not if anything newer is known: a process may refuse what the file says now.
+        let newest = before.as_ref().is_some_and(|before| before.version == Some(highest));
+        if let Some(before) = before.clone().filter(|before| newest && same(before) == after) {
             let remarks = vec!["it says so already; nothing was changed".to_owned()];
             let (after, before) = (before.clone(), Some(before));
             let changed = Changed { before, after, percent, written: false, remarks };
             return Ok(Decided { changed, text: String::new(), lines: String::new(), kept: None });
         }
         // What was changed by hand is put on record with this change.
-        let faults =
-            self.audit.faults.iter().filter(|fault| !matches!(fault, Fault::ByHand { .. }));
+        let told = |fault: &&Fault| !fault.is_harmless() && !matches!(fault, Fault::ByHand { .. });
+        let faults = self.audit.faults.iter().filter(told);
         remarks.extend(faults.map(|fault| format!("audit: {fault}")));
         let (lines, last) = self.lines(change, before.as_ref(), &after);
         let text = sign(&text, &last, &change.actor, change.reason.as_deref());

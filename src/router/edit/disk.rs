@@ -17,7 +17,7 @@ impl Editor<'_> {
         let file =
             fs::canonicalize(self.paths.file()).unwrap_or_else(|_| self.paths.file().to_owned());
         let draft = beside(&file);
-        let written = write_whole(&draft, &decided.text)
+        let written = write_whole(&draft, decided.text.as_bytes())
             .and_then(|()| keep_mode(&file, &draft))
             .map_err(|error| EditError::unwritable(&draft, error))
             .and_then(|()| self.append_and_replace(&decided.lines, &draft, &file));
@@ -58,9 +58,9 @@ fn beside(file: &Path) -> PathBuf {
     file.with_file_name(format!(".{name}.{}.draft", std::process::id()))
 }
 
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

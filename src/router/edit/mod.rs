@@ -47,6 +47,8 @@ pub struct Change {
     pub if_version: Option<u64>,
     /// The new version is above this one: the highest that is known to be in force anywhere.
     pub above: u64,
+    /// Whether a running process is known to be killed, whatever the file says.
+    pub killed_anywhere: bool,
 }
 
 /// What came of a change.
@@ -102,9 +104,9 @@ pub async fn edit(paths: &RolloutPaths, change: &Change, dry: bool) -> Result<Ch
 ///
 /// # Errors
 /// If it is there and cannot be read.
-pub fn read_text(path: &Path) -> Result<Option<String>, EditError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, EditError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(EditError::Read { path: path.to_owned(), error }),
     }
