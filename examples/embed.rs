@@ -15,7 +15,7 @@ use poolshift::{Args, Call, CallError, Lane, Ran, Shim, ShimOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // A service reads its own file: Config::load(Some(path), std::env::vars()).
+    // A service reads its own file: Config::load(Some(path), environment()).
     let config = Config::parse("embed.toml", "[v2]\nsize = 2\n[v3]\nsize = 2\n", [])?;
     // A service leaves `percents` at None, and follows `rollout.toml`.
     let percents = Some(Percents::all("0".parse()?));

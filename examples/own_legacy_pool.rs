@@ -78,7 +78,8 @@ impl OldPool {
         // The session is in use until the call is over, and what it needs is added to the args.
         let _visit = self.sessions.begin(self.clock.now(), call.session.as_ref()).await?;
         let loaded = self.sessions.enrich(call).await?;
-        let mut line = format!(r#"{{"command":"{}","args":"#, call.command).into_bytes();
+        let command = serde_json::to_string(&*call.command).expect("a text is JSON");
+        let mut line = format!(r#"{{"command":{command},"args":"#).into_bytes();
         let extra = loaded.as_ref().map(|(into, row)| (*into, row.get()));
         call.args.write_with(None, extra, &mut line);
         line.extend_from_slice(b"}\n");

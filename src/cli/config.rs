@@ -37,7 +37,7 @@ pub(crate) fn config(
 }
 
 fn check(survey: Survey, as_json: bool) -> Result<(), Failure> {
-    let Survey { file, config, settings } = survey;
+    let Survey { file, config, settings, .. } = survey;
     let set: Vec<&Shown> =
         settings.iter().filter(|shown| shown.origin != Origin::Default).collect();
     let variables = set.iter().filter(|shown| matches!(shown.origin, Origin::Variable(_)));

@@ -1,6 +1,6 @@
 //! Logs go to stderr: text on a terminal, JSON lines otherwise.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use poolshift::config::DebugConfig;
@@ -21,7 +21,16 @@ pub(crate) enum LogFormat {
 /// `RUST_LOG` wins over the flags, and the flags add to what `[debug]` asks for.
 pub(crate) fn start(verbose: u8, format: LogFormat, debug: &DebugConfig) {
     let default = default_filter(verbose, debug);
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let chosen = std::env::var_os("RUST_LOG").filter(|chosen| !chosen.is_empty());
+    let filter = match (chosen, EnvFilter::try_from_default_env()) {
+        (Some(_), Ok(filter)) => filter,
+        (Some(chosen), Err(error)) => {
+            // Not worth a failure: the command itself is not about logs.
+            let _ = writeln!(io::stderr(), "poolshift: RUST_LOG={chosen:?} is ignored: {error}");
+            EnvFilter::new(default)
+        }
+        (None, _) => EnvFilter::new(default),
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let terminal = io::stderr().is_terminal();
     let json = format == LogFormat::Json || format == LogFormat::Auto && !terminal;

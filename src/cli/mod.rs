@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use poolshift::config::Survey;
+use poolshift::config::{Survey, environment};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
@@ -86,7 +86,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     // Read first, since it says what is to be logged; one that is wrong is told later.
-    let survey = Survey::of(cli.global.config.as_deref(), std::env::vars());
+    let survey = Survey::of(cli.global.config.as_deref(), environment());
     let debug = survey.config.as_ref().map(|config| config.worker.debug.clone());
     let debug = debug.unwrap_or_default();
     logging::start(cli.global.verbose, cli.global.log_format, &debug);

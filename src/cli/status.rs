@@ -9,7 +9,7 @@ use clap::Args;
 use poolshift::Lane;
 use poolshift::config::Survey;
 use poolshift::pool::PoolStatus;
-use poolshift::shim::board::StatusBoard;
+use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
 
@@ -34,9 +34,9 @@ pub(crate) async fn status(survey: Survey, args: StatusArgs, json: bool) -> Resu
     let file = &config.rollout.file;
     let board = StatusBoard::beside(file);
     if !args.watch {
-        let live = board.read().map_err(Failure::failed)?;
-        print(file, &live, json)?;
-        return match live.is_empty() {
+        let told = board.read().map_err(Failure::failed)?;
+        print(file, &told, json)?;
+        return match told.is_empty() {
             false => Ok(()),
             true => Err(Failure::Unreachable(format!(
                 "no running process follows {}; is this its folder?",
@@ -48,20 +48,24 @@ pub(crate) async fn status(survey: Survey, args: StatusArgs, json: bool) -> Resu
     loop {
         // Dropped here, by Ctrl-C: nothing is half-done.
         ticks.tick().await;
-        let live = board.read().map_err(Failure::failed)?;
+        let told = board.read().map_err(Failure::failed)?;
         if !json && std::io::stdout().is_terminal() {
             // Home, and clear what is below: no flicker, and the scrollback stays.
             stdout::text("\x1b[H\x1b[J")?;
         }
-        print(file, &live, json)?;
+        print(file, &told, json)?;
     }
 }
 
-fn print(file: &Path, live: &[ProcessStatus], as_json: bool) -> Result<(), Failure> {
+fn print(file: &Path, board: &Board, as_json: bool) -> Result<(), Failure> {
+    let Board { live, unreadable } = board;
+    for (pid, why) in unreadable {
+        stdout::aside(&format!("process {pid} cannot be understood: {why}"))?;
+    }
     if as_json {
         return stdout::json(&json!({ "file": file, "processes": live }));
     }
-    if live.is_empty() {
+    if board.is_empty() {
         return stdout::line(&format!("{}: no running process follows it", file.display()));
     }
     live.iter().try_for_each(|status| stdout::line(describe(status).trim_end()))

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::call::CallId;
 pub use crate::config::problem::{ConfigError, Problem};
 use crate::config::reader::Reader;
+pub use crate::config::reader::environment;
 pub use crate::config::survey::{Origin, Shown, Survey};
 use crate::session::commands::Commands;
 use crate::v2_session_pool::config::V2Config; // legacy

@@ -1,6 +1,7 @@
 //! Takes settings out of a file and the environment, and remembers every problem.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -10,6 +11,15 @@ use crate::config::setting::Setting;
 use crate::config::survey::{Origin, Taken};
 
 const ENV_PREFIX: &str = "POOLSHIFT__";
+
+/// The variables of this process that are settings. One that is not UTF-8 is no reason to panic:
+/// it is reported with all other problems, if it is a setting at all.
+#[must_use]
+pub fn environment() -> Vec<(String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    all.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect()
+}
 
 /// A suggestion that is less alike than this confuses more than it helps.
 const ALIKE: f64 = 0.7;
@@ -183,10 +193,12 @@ impl Section<'_, '_> {
         let from_file = self.values.remove(key);
         let variable = format!("{ENV_PREFIX}{}__{key}", self.path.join("__")).to_uppercase();
         if let Some(text) = self.reader.env.remove(&variable) {
-            let read = parse_text(&text);
+            let whole = !text.contains(char::REPLACEMENT_CHARACTER);
+            let read = parse_text(&text).filter(|_| whole);
             let origin = Origin::Variable(variable.clone());
             if read.is_none() {
-                let message = format!("{text:?} is wrong: expected {}", T::EXPECTED);
+                let shown = if key == "env" { "its table".to_owned() } else { format!("{text:?}") };
+                let message = format!("{shown} is wrong: expected {}", T::EXPECTED);
                 self.reader.problems.push(Problem { line: None, place: variable, message });
             }
             return (read, origin);
@@ -194,7 +206,9 @@ impl Section<'_, '_> {
         let Some(value) = from_file else { return (None, Origin::Default) };
         let read = T::read(&value);
         if read.is_none() {
-            self.flaw(key, format!("{value} is wrong: expected {}", T::EXPECTED));
+            // A table of variables may hold secrets.
+            let shown = if key == "env" { "its table".to_owned() } else { value.to_string() };
+            self.flaw(key, format!("{shown} is wrong: expected {}", T::EXPECTED));
         }
         let path: Vec<String> = self.path.iter().cloned().chain([key.to_owned()]).collect();
         (read, Origin::File(self.reader.place(&path).1))

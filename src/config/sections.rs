@@ -159,6 +159,9 @@ pub(super) fn rollout(reader: &mut Reader<'_>) -> RolloutConfig {
         session_lane: section.take("session_lane", default.session_lane),
         max_pins: section.take("max_pins", default.max_pins),
     };
+    if config.file.file_name().is_none() || config.file.to_string_lossy().ends_with(['/', '.']) {
+        section.flaw("file", format!("{:?} names no file", config.file.display().to_string()));
+    }
     if config.flag.is_empty() {
         section.flaw("flag", "is empty; the flag's key salts every session's bucket".to_owned());
     }

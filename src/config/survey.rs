@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use serde_json::Value as Schema;
@@ -22,6 +22,8 @@ pub struct Survey {
     pub config: Result<Config, ConfigError>,
     /// Every key, in the order of the sections; as far as they can be read, if some cannot.
     pub settings: Vec<Shown>,
+    /// Where the rollout file is, if that much of the config can be read.
+    pub rollout_file: Option<PathBuf>,
 }
 
 /// One key with its value in force.
@@ -96,7 +98,7 @@ impl Survey {
             }
             Err(error) => {
                 let config = Err(ConfigError::unreadable(&name, &error));
-                Self { file: None, config, settings: Vec::new() }
+                Self { file: None, config, settings: Vec::new(), rollout_file: None }
             }
         }
     }
@@ -105,8 +107,14 @@ impl Survey {
     #[must_use]
     pub fn parse(name: &str, text: &str, env: impl IntoIterator<Item = (String, String)>) -> Self {
         let (config, taken) = take(name, text, env);
+        let rollout_file = taken.iter().find(|taken| taken.path == "rollout.file");
+        let rollout_file = rollout_file.and_then(|taken| match taken.origin {
+            Origin::Default => taken.default.as_ref(),
+            _ => taken.value.as_ref(),
+        });
+        let rollout_file = rollout_file.and_then(Value::as_str).map(PathBuf::from);
         let settings = taken.into_iter().map(Shown::of).collect();
-        Self { file: None, config, settings }
+        Self { file: None, config, settings, rollout_file }
     }
 }
 

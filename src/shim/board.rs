@@ -13,6 +13,23 @@ use crate::shim::status::ProcessStatus;
 /// More files than this in the folder are not status files of ours.
 const MAX_FILES: usize = 10_000;
 
+/// What is known of running processes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Board {
+    /// What each live process told last, by its id.
+    pub live: Vec<ProcessStatus>,
+    /// Live processes whose word cannot be understood, and why.
+    pub unreadable: Vec<(u32, String)>,
+}
+
+impl Board {
+    /// Whether nobody runs, as far as anybody can see.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.unreadable.is_empty()
+    }
+}
+
 /// The status files beside one rollout file.
 #[derive(Clone, Debug)]
 pub struct StatusBoard {
@@ -29,26 +46,26 @@ impl StatusBoard {
     /// What every live process told last, by its id; those that have ended are left out.
     ///
     /// # Errors
-    /// If the folder or a file in it cannot be read, or a live process wrote something that
-    /// this version does not understand.
-    pub fn read(&self) -> io::Result<Vec<ProcessStatus>> {
-        let mut live = Vec::new();
+    /// If the folder cannot be read. A file that cannot is one of [`Board::unreadable`].
+    pub fn read(&self) -> io::Result<Board> {
+        let mut board = Board::default();
         for (pid, path) in self.files()? {
-            let text = match fs::read(&path) {
-                Ok(text) => text,
-                // It has ended in this very moment.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(at(&path, &error)),
-            };
+            // It has ended, also if that was in this very moment.
             let Some(ticks) = start_ticks(pid) else { continue };
-            let status: ProcessStatus =
-                serde_json::from_slice(&text).map_err(|error| at(&path, &error))?;
-            if status.start_ticks == ticks {
-                live.push(status);
+            let read = fs::read(&path).map_err(|error| error.to_string());
+            let told = read.and_then(|json| {
+                let told = serde_json::from_slice::<ProcessStatus>(&json);
+                told.map_err(|error| format!("{error}; is it of another version of poolshift?"))
+            });
+            match told {
+                Ok(status) if status.start_ticks == ticks => board.live.push(status),
+                Ok(_) => {}
+                Err(_) if !path.exists() => {}
+                Err(why) => board.unreadable.push((pid, format!("{}: {why}", path.display()))),
             }
         }
-        live.sort_by_key(|status| status.pid);
-        Ok(live)
+        board.live.sort_by_key(|status| status.pid);
+        Ok(board)
     }
 
     /// Replaces what this process told.

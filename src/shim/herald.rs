@@ -1,6 +1,6 @@
 //! The task that keeps a process's status file.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::watch::Receiver;
@@ -23,6 +23,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Herald {
     board: StatusBoard,
     task: JoinHandle<()>,
+    /// Held while the file is written or removed: what is removed must not come back.
+    closed: Arc<Mutex<bool>>,
 }
 
 impl Herald {
@@ -42,7 +44,9 @@ impl Herald {
             refused: watch.refused(),
             clock,
             failed: false,
+            closed: Arc::default(),
         };
+        let closed = Arc::clone(&teller.closed);
         let mut epochs = router.epochs();
         teller.tell();
         let task = tokio::spawn(async move {
@@ -58,13 +62,16 @@ impl Herald {
                 }
             }
         });
-        Self { board, task }
+        Self { board, task, closed }
     }
 }
 
 impl Drop for Herald {
     fn drop(&mut self) {
         self.task.abort();
+        // The task may be at work on another thread; then this waits, and it writes no more.
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        *closed = true;
         self.board.remove(std::process::id());
     }
 }
@@ -76,6 +83,7 @@ struct Teller<L, N> {
     clock: Clock,
     /// Whether the last write failed, so that a lasting failure is told once.
     failed: bool,
+    closed: Arc<Mutex<bool>>,
 }
 
 impl<L: Pool, N: Pool> Teller<L, N> {
@@ -83,7 +91,12 @@ impl<L: Pool, N: Pool> Teller<L, N> {
     fn tell(&mut self) -> bool {
         let Some(router) = self.router.upgrade() else { return false };
         let status = self.status(&router);
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return false;
+        }
         let written = self.board.write(&status);
+        drop(closed);
         if let Err(error) = &written
             && !self.failed
         {

@@ -308,3 +308,52 @@ fn waiting_for_nobody_is_told_apart_from_waiting_in_vain() {
     assert!(ran.stderr.contains("no running process follows it"), "{}", ran.stderr);
     assert_eq!(tool.run(&["status"]).code, Some(5));
 }
+
+#[test]
+fn a_reason_forges_no_line_and_touches_no_terminal() {
+    let tool = Tool::new();
+    let reason = "x\n  99  2026  v99 set 100 by root\u{1b}[31mred";
+    assert_eq!(tool.run(&["rollout", "set", "5", "--reason", reason]).code, Some(0));
+    let shown = tool.run(&["rollout", "history"]).stdout;
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    assert!(!shown.contains('\u{1b}') && shown.contains("\\n  99"), "{shown}");
+    assert_eq!(tool.run(&["rollout", "set", "6", "--actor", ""]).code, Some(2));
+    assert_eq!(tool.run(&["rollout", "history", "--last", "0"]).code, Some(2));
+}
+
+/// A variable that is no text is somebody else's; the kill switch must not end over it.
+#[test]
+fn a_foreign_variable_that_is_no_text_stops_nothing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let tool = Tool::new();
+    let latin = OsStr::from_bytes(b"caf\xe9");
+    let run = |name: &str, args: &[&str]| {
+        tool.command(args).env(name, latin).stderr(Stdio::piped()).output().unwrap()
+    };
+    assert!(run("NOTE", &["rollout", "kill"]).status.success());
+    let ours = run("POOLSHIFT__WORKER__APP", &["config", "check"]);
+    assert_eq!(ours.status.code(), Some(4), "{ours:?}");
+}
+
+/// As root, which is who changes a file that belongs to the service.
+#[test]
+fn what_root_changes_still_belongs_to_the_service() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    if !rustix::process::getuid().is_root() {
+        return crate::tool::skip("only root can give files away");
+    }
+    let tool = Tool::new();
+    let file = tool.write("rollout.toml", "percent = 1\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    for path in [&file, &tool.path("")] {
+        chown(path, Some(65_534), Some(65_534)).unwrap();
+    }
+    assert_eq!(tool.run(&["rollout", "kill"]).code, Some(0));
+    for name in
+        ["rollout.toml", "rollout.toml.d", "rollout.toml.d/lock", "rollout.toml.d/audit.jsonl"]
+    {
+        assert_eq!(fs::metadata(tool.path(name)).unwrap().uid(), 65_534, "{name}");
+    }
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+}

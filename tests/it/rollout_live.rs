@@ -43,7 +43,7 @@ impl Service {
     }
 
     fn told(&self) -> RolloutStatus {
-        StatusBoard::beside(&self.file).read().unwrap().remove(0).rollout
+        StatusBoard::beside(&self.file).read().unwrap().live.remove(0).rollout
     }
 
     async fn tells(&self, what: &str, is: impl Fn(&RolloutStatus) -> bool) {

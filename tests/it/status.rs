@@ -41,7 +41,7 @@ impl Service {
     }
 
     fn told(&self) -> ProcessStatus {
-        let mut live = self.board().read().unwrap();
+        let mut live = self.board().read().unwrap().live;
         assert_eq!(live.len(), 1, "{live:?}");
         live.remove(0)
     }
@@ -95,7 +95,7 @@ async fn every_change_is_told_at_once_and_every_refusal_too() {
     let told = service.tells("version 4", |told| told.rollout.version == 4).await;
     assert_eq!(told.rollout.refused, None);
     drop(shim);
-    assert_eq!(service.board().read().unwrap(), []);
+    assert!(service.board().read().unwrap().is_empty());
     assert!(!service.paths().folder().exists(), "nothing is left beside the file");
 }
 
@@ -151,6 +151,16 @@ async fn who_has_ended_is_not_shown_and_is_swept_by_the_next() {
 }
 
 #[tokio::test]
+async fn one_word_that_cannot_be_understood_blinds_nobody() {
+    let service = Service::new();
+    let _shim = service.start().await;
+    fs::write(service.paths().status(1), "{\"x\": 1}").unwrap();
+    let board = service.board().read().unwrap();
+    assert_eq!((board.live.len(), board.unreadable.len()), (1, 1));
+    assert!(board.unreadable[0].1.contains("another version"), "{:?}", board.unreadable);
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_stops_nobody() {
     let service = Service::new();
     fs::write(service.paths().folder(), "a file where the folder should be").unwrap();
@@ -166,6 +176,6 @@ async fn a_shim_with_fixed_shares_follows_no_file_and_tells_nothing() {
     let options = ShimOptions { percents, ..ShimOptions::default() };
     let shim = Shim::start(&service.config, options).await.unwrap();
     assert_eq!(shim.call(call("echo", "s")).await.decision.lane, Lane::V3);
-    assert_eq!(service.board().read().unwrap(), []);
+    assert!(service.board().read().unwrap().is_empty());
     shim.drain().await;
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use poolshift::router::edit::read_bytes;
 use poolshift::router::file::RolloutFile;
+use poolshift::router::paths::RolloutPaths;
 
 use crate::cli::doctor::check::Check;
 use crate::cli::rollout::shares;
@@ -12,6 +13,13 @@ pub(super) fn file(path: &Path) -> Check {
     let name = path.display();
     let bytes = match read_bytes(path) {
         Ok(Some(bytes)) => bytes,
+        Ok(None) if RolloutPaths::of(path).audit().exists() => {
+            return Check::bad(
+                "rollout",
+                format!("{name} is gone, though it was changed before"),
+                "make it anew by `rollout set`; running processes keep what they have in force",
+            );
+        }
         Ok(None) => return Check::good("rollout", format!("no {name} yet: everything goes to V2")),
         Err(error) => {
             return Check::bad("rollout", error.to_string(), "make it readable for this user");

@@ -10,7 +10,7 @@ use poolshift::router::file::Standing;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::{Percents, Stage};
-use poolshift::shim::board::StatusBoard;
+use poolshift::shim::board::{Board, StatusBoard};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
@@ -39,7 +39,7 @@ pub(crate) struct ChangeArgs {
     #[arg(long)]
     reason: Option<String>,
     /// Who, for the audit [default: the user who runs this]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     actor: Option<String>,
     /// Refuse unless the file is still at this version
     #[arg(long, value_name = "VERSION")]
@@ -85,20 +85,22 @@ pub(super) async fn change(
     // A file without a version is counted by each process itself: ours must be above theirs.
     // That they cannot be read must not stop a kill switch.
     let told = board.read();
-    let live = match told {
-        Ok(live) => live,
+    let running = match told {
+        Ok(board) => board,
         Err(error) => {
             stdout::aside(&format!("cannot see running processes: {error}"))?;
-            Vec::new()
+            Board::default()
         }
     };
+    let live = &running.live;
     let above = live.iter().map(|status| status.rollout.version).max().unwrap_or(0);
     let killed_anywhere = live.iter().any(|status| status.rollout.killed);
-    if live.is_empty() && !json {
+    if running.is_empty() && !json {
         let file = std::path::absolute(paths.file()).unwrap_or_else(|_| paths.file().to_owned());
         stdout::aside(&format!("note: no running process follows {}", file.display()))?;
     }
     let actor = actor.unwrap_or_else(whoami);
+    let reason = reason.filter(|reason| !reason.is_empty());
     let change = Change { action, actor, reason, if_version, above, killed_anywhere };
     let changed = edit(paths, &change, dry_run).await?;
     let version = changed.after.version.unwrap_or(0);
@@ -135,11 +137,11 @@ fn tell(
     let file = paths.file().display();
     let (was, is) =
         (before.as_ref().map_or("no file that can be read".to_owned(), standing), standing(after));
-    let verb = match (dry_run, written) {
-        (true, true) => "would become",
-        _ => "is now",
-    };
-    stdout::line(&format!("{file} {verb} {is}; was {was}"))
+    stdout::line(&match (dry_run, written) {
+        (true, true) => format!("{file} would become {is}; is {was}"),
+        (false, true) => format!("{file} is now {is}; was {was}"),
+        (_, false) => format!("{file} is still {is}"),
+    })
 }
 
 fn standing(standing: &Standing) -> String {

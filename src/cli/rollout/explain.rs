@@ -5,11 +5,12 @@ use poolshift::config::{Config, SessionLane};
 use poolshift::router::bucket::draw;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::policy::{Policy, Reason};
+use poolshift::shim::board::StatusBoard;
 use poolshift::{Class, Lane};
 use serde_json::json;
 
 use crate::cli::failure::Failure;
-use crate::cli::rollout::{lane, show};
+use crate::cli::rollout::{lane, shares, show};
 use crate::cli::run::pool::PoolArg;
 use crate::cli::stdout;
 
@@ -62,13 +63,24 @@ pub(super) fn explain(
     let (class, governing) = (class.as_str(), governing.as_str());
     let limit = percent.buckets();
     stdout::line(&format!("{key:?} has bucket {bucket} (hash {hash}, flag {flag:?})"))?;
-    stdout::line(&format!("{command} is of class {class}; {governing} is at {percent} %"))?;
+    stdout::line(&format!("{command:?} is of class {class}; {governing} is at {percent} %"))?;
     stdout::line(&match reason {
         Reason::Killed => "lane v2: the kill switch is on".to_owned(),
         Reason::Forced => format!("lane {lane}: forced by the caller"),
         _ if lane == Lane::V3 => format!("lane v3: {bucket} is below {limit}"),
         _ => format!("lane v2: {bucket} is not below {limit}"),
     })?;
+    for status in StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?.live {
+        let rollout = &status.rollout;
+        if rollout.version != policy.version || rollout.refused.is_some() {
+            stdout::line(&format!(
+                "but process {} has version {} in force: {}",
+                status.pid,
+                rollout.version,
+                shares(&rollout.percents)
+            ))?;
+        }
+    }
     if args.session.is_some() && reason == Reason::Percent {
         stdout::line("a session that lives already keeps the shares of its first call")?;
     }

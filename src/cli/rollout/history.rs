@@ -1,5 +1,7 @@
 //! `poolshift rollout history`.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use poolshift::router::audit::{Audit, AuditLine};
 use poolshift::router::edit::{read_audit, read_bytes};
@@ -21,7 +23,7 @@ pub(crate) struct HistoryArgs {
     verify: bool,
     /// Only the last so many
     #[arg(long, value_name = "COUNT")]
-    last: Option<usize>,
+    last: Option<NonZeroUsize>,
 }
 
 const LIMITS: &str = "What --verify cannot find: a chain that was computed anew by somebody who \
@@ -37,7 +39,7 @@ pub(super) fn history(
     let bytes = read_bytes(paths.file())?;
     let file = bytes.as_deref().map(RolloutFile::read).and_then(Result::ok);
     audit.compare(file.as_ref());
-    let skipped = args.last.map_or(0, |last| audit.lines.len().saturating_sub(last));
+    let skipped = args.last.map_or(0, |last| audit.lines.len().saturating_sub(last.get()));
     let lines = &audit.lines[skipped..];
     if as_json {
         let faults: Vec<String> = audit.faults.iter().map(ToString::to_string).collect();
@@ -50,7 +52,9 @@ pub(super) fn history(
             stdout::line(&describe(line))?;
         }
         if lines.is_empty() {
-            stdout::aside(&format!("no audited changes in {}", paths.audit().display()))?;
+            let what =
+                if audit.next_number() > 1 { "no line can be read" } else { "no audited changes" };
+            stdout::aside(&format!("{what} in {}", paths.audit().display()))?;
         }
     }
     if args.verify { verdict(&audit, as_json) } else { Ok(()) }
@@ -59,7 +63,17 @@ pub(super) fn history(
 fn describe(line: &AuditLine) -> String {
     let AuditLine { line: number, at, action, actor, reason, before, after, .. } = line;
     let version = after.as_ref().and_then(|after| after.version).unwrap_or(0);
-    let reason = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    // One line is one line, and no escape sequence reaches the terminal.
+    let printable = |text: &str| -> String {
+        text.chars()
+            .flat_map(|c| match c.is_control() {
+                true => c.escape_default().collect::<Vec<char>>(),
+                false => vec![c],
+            })
+            .collect()
+    };
+    let (action, actor) = (printable(action), printable(actor));
+    let reason = reason.as_ref().map_or(String::new(), |why| format!(": {}", printable(why)));
     let (was, is) = (standing(before.as_ref()), standing(after.as_ref()));
     format!("{number:>4}  {at}  v{version:<4} {action} by {actor}{reason}  [{was} -> {is}]")
 }

@@ -10,7 +10,7 @@ mod wait;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use poolshift::config::{Config, Shown, Survey};
+use poolshift::config::{Config, Survey};
 use poolshift::router::draft::Action;
 use poolshift::router::edit::EditError;
 use poolshift::router::paths::RolloutPaths;
@@ -62,11 +62,8 @@ impl RolloutFileArg {
     /// The config with the rollout file that is meant. A mistake elsewhere in the config must not
     /// keep anybody from the kill switch, so all that is asked of it is where the file is.
     pub(crate) fn config(self, survey: Survey) -> Result<Config, Failure> {
-        let Survey { config, settings, .. } = survey;
-        let is_file = |shown: &&Shown| shown.key == "rollout.file";
-        let readable = settings.iter().find(is_file).and_then(|shown| shown.value.clone());
-        let readable = readable.map(|value| PathBuf::from(value.trim_matches('"')));
-        let mut config = match (config, self.file.clone().or(readable)) {
+        let Survey { config, rollout_file, .. } = survey;
+        let mut config = match (config, self.file.clone().or(rollout_file)) {
             (Ok(config), _) => config,
             (Err(error), None) => {
                 stdout::aside("name the rollout file with --file to do without the config")?;

@@ -6,7 +6,7 @@ use poolshift::router::edit::{EditError, read_bytes};
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::policy::Stage;
-use poolshift::shim::board::StatusBoard;
+use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
 
@@ -28,7 +28,8 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     let percents = says.percents.unwrap_or_default();
     let stage = Stage::of(&percents, says.killed);
     let flag = says.flag.as_deref().unwrap_or(&config.rollout.flag);
-    let live = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
+    let board = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
+    let Board { live, unreadable } = &board;
     if as_json {
         let processes: Vec<_> = live.iter().map(process).collect();
         return stdout::json(&json!({
@@ -45,7 +46,10 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     }
     let name = paths.file().display();
     match &found {
-        None => stdout::line(&format!("{name}: no file; everything goes to V2"))?,
+        None => stdout::line(&format!(
+            "{name}: no file; a process that starts now sends everything to V2, running ones go on \
+             as below"
+        ))?,
         Some(file) => {
             let version = file.version.map_or("no version".to_owned(), |n| format!("version {n}"));
             stdout::line(&format!("{name}: {version}, {}", stage.as_str()))?;
@@ -56,7 +60,10 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
         stdout::line("KILLED: everything goes to V2 until `poolshift rollout unkill`")?;
     }
     stdout::line(&format!("flag: {flag}"))?;
-    if live.is_empty() {
+    for (pid, why) in unreadable {
+        stdout::aside(&format!("process {pid} cannot be understood: {why}"))?;
+    }
+    if board.is_empty() {
         stdout::line("no running process follows it")?;
     }
     live.iter().try_for_each(|status| stdout::line(&in_force(status)))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poolshift::clock::Clock;
-use poolshift::shim::board::StatusBoard;
+use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde::Serialize;
 
@@ -41,10 +41,11 @@ pub(super) async fn wait(
     loop {
         let waited = clock.now().since(began);
         let behind = match board.read() {
-            Ok(live) if live.is_empty() => return Err(NotInForce::NobodyRuns),
-            Ok(live) => {
-                let behind: Vec<String> =
-                    live.iter().filter_map(|status| behind(status, version)).collect();
+            Ok(board) if board.is_empty() => return Err(NotInForce::NobodyRuns),
+            Ok(Board { live, unreadable }) => {
+                let behind = live.iter().filter_map(|status| behind(status, version));
+                let unknown = unreadable.iter().map(|(pid, why)| format!("process {pid}? {why}"));
+                let behind: Vec<String> = behind.chain(unknown).collect();
                 if behind.is_empty() {
                     let (processes, waited_ms) = (live.len(), waited.as_secs_f64() * 1e3);
                     return Ok(Waited { processes, waited_ms });

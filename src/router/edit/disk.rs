@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::router::edit::EditError;
@@ -18,7 +19,7 @@ impl Editor<'_> {
             fs::canonicalize(self.paths.file()).unwrap_or_else(|_| self.paths.file().to_owned());
         let draft = beside(&file);
         let written = write_whole(&draft, decided.text.as_bytes())
-            .and_then(|()| keep_mode(&file, &draft))
+            .and_then(|()| keep_access(&file, &draft))
             .map_err(|error| EditError::unwritable(&draft, error))
             .and_then(|()| self.append_and_replace(&decided.lines, &draft, &file));
         if written.is_err() {
@@ -32,6 +33,7 @@ impl Editor<'_> {
         let path = self.paths.audit();
         let opened = OpenOptions::new().create(true).append(true).open(&path);
         let mut audit = opened.map_err(|error| EditError::unwritable(&path, error))?;
+        give_away(&path, self.paths.folder());
         let length = self.audit.complete_bytes as u64;
         // An incomplete line was never a line; the next one must not be glued to it.
         let appended = audit
@@ -64,12 +66,33 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whoever could read the old file can read the new one.
-fn keep_mode(old: &Path, new: &Path) -> io::Result<()> {
-    match fs::metadata(old) {
-        Ok(meta) => fs::set_permissions(new, meta.permissions()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+/// Whoever could read the old file can read the new one: it keeps mode and owner, also when root
+/// changes it. A new one belongs to whom its folder belongs.
+fn keep_access(old: &Path, new: &Path) -> io::Result<()> {
+    let meta = match fs::metadata(old) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            give_away(new, folder_of(old));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let made = fs::metadata(new)?;
+    if (meta.uid(), meta.gid()) != (made.uid(), made.gid()) {
+        let given = chown(new, Some(meta.uid()), Some(meta.gid()));
+        // What everybody may read needs no owner to be read.
+        if given.is_err() && meta.mode() & 0o004 == 0 {
+            return given;
+        }
+    }
+    fs::set_permissions(new, meta.permissions())
+}
+
+/// What root makes in somebody's folder is theirs: the service must be able to go on with it.
+/// Others cannot give away, and need not.
+pub(super) fn give_away(path: &Path, folder: &Path) {
+    if let Ok(meta) = fs::metadata(folder) {
+        let _ = chown(path, Some(meta.uid()), Some(meta.gid()));
     }
 }
 

@@ -39,7 +39,7 @@ pub enum EditError {
     /// A newer poolshift has written the file.
     #[error(
         "{} is of format {format}, which a newer poolshift has written; change it with that one. \
-         In an emergency write `killed = true` on its first line: every running process hears it",
+         In an emergency write `killed = true` into it: every running process hears it",
         file.display()
     )]
     Newer {
@@ -73,7 +73,11 @@ pub enum EditError {
         bytes: usize,
     },
     /// The operating system refused a step.
-    #[error("cannot write {}: {error}; nothing was changed", path.display())]
+    #[error(
+        "cannot write {}: {error}; nothing was changed. As the service's own user it may go; in an \
+         emergency write `killed = true` into the rollout file by hand",
+        path.display()
+    )]
     Write {
         /// What was to be written.
         path: PathBuf,
@@ -81,7 +85,11 @@ pub enum EditError {
         error: io::Error,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error(
+        "cannot read {}: {error}; in an emergency write `killed = true` into the rollout file by \
+         hand",
+        path.display()
+    )]
     Read {
         /// What was to be read.
         path: PathBuf,

@@ -20,9 +20,10 @@ use crate::clock::Clock;
 use crate::router::audit::Audit;
 use crate::router::draft::Action;
 use crate::router::edit::decided::Editor;
+use crate::router::edit::disk::give_away;
 pub use crate::router::edit::error::EditError;
 use crate::router::file::Standing;
-use crate::router::paths::RolloutPaths;
+use crate::router::paths::{RolloutPaths, folder_of};
 use crate::router::percent::Percent;
 
 /// How long a writer waits for the one before it, whose work takes milliseconds.
@@ -89,7 +90,8 @@ pub async fn edit(paths: &RolloutPaths, change: &Change, dry: bool) -> Result<Ch
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(EditError::unwritable(folder, error));
         }
-        _ => {}
+        Err(_) => {}
+        Ok(()) => give_away(folder, folder_of(folder)),
     }
     let _lock = lock(paths).await?;
     let editor = Editor::read(paths)?;
@@ -130,6 +132,7 @@ async fn lock(paths: &RolloutPaths) -> Result<File, EditError> {
     let path = paths.lock();
     let opened = OpenOptions::new().create(true).append(true).open(&path);
     let lock = opened.map_err(|error| EditError::unwritable(&path, error))?;
+    give_away(&path, paths.folder());
     let clock = Clock::start();
     let give_up = clock.now() + LOCK_WAIT;
     loop {

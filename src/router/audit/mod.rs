@@ -4,10 +4,12 @@
 //! A changed byte and a cut tail show. A chain that was computed anew by somebody who may write
 //! both files does not: send the lines elsewhere, too, if that matters to you.
 
+mod fault;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
+pub use crate::router::audit::fault::Fault;
 use crate::router::file::{RolloutFile, Standing};
 
 /// What the tool notes as the action when it meets a file that somebody changed with an editor.
@@ -34,84 +36,6 @@ pub struct AuditLine {
     pub anchor: Option<String>,
     /// The hash of the line before; none in the first.
     pub prev: Option<String>,
-}
-
-/// What is wrong with an audit, or strange about it.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// A line is no audit line.
-    #[error("line {line} cannot be read: {error}")]
-    Unreadable {
-        /// Its number.
-        line: u64,
-        /// Why.
-        error: String,
-    },
-    /// A line does not follow from the one before it.
-    #[error(
-        "line {line} does not carry the hash of the line before: one of them was changed, or \
-         lines between them are gone"
-    )]
-    Broken {
-        /// Its number.
-        line: u64,
-    },
-    /// When a line was written, the end of the audit was not what the rollout file named.
-    #[error(
-        "when line {line} was written the rollout file named an audit line that was gone: the \
-         tail had been cut or changed"
-    )]
-    Gap {
-        /// The number of the line written then.
-        line: u64,
-    },
-    /// The rollout file names a line that is not there.
-    #[error(
-        "the rollout file names audit line {anchor:.12}…, which is not here: the tail was cut or \
-         changed"
-    )]
-    Tail {
-        /// The hash that it names.
-        anchor: String,
-    },
-    /// The rollout file says something else than its last audited change made it say.
-    #[error(
-        "the rollout file was changed by hand after line {line}; the next change by this tool \
-         puts that on record"
-    )]
-    ByHand {
-        /// The number of the last line.
-        line: u64,
-    },
-    /// The rollout file names no line.
-    #[error("the rollout file names no audit line, though there are {lines}: it was replaced")]
-    Unanchored {
-        /// How many lines there are.
-        lines: u64,
-    },
-    /// The rollout file is not there, or cannot be read.
-    #[error("there are {lines} audit lines, but no rollout file that can be read")]
-    NoFile {
-        /// How many lines there are.
-        lines: u64,
-    },
-    /// A change was announced, and never came into force.
-    #[error("line {line} was never put into force: its writer stopped half-way; nothing to do")]
-    Unfinished {
-        /// Its number.
-        line: u64,
-    },
-    /// The last line has no end.
-    #[error("the last line is incomplete: its writer stopped half-way; nothing to do")]
-    Torn,
-}
-
-impl Fault {
-    /// Whether it is what a crash may leave behind, rather than somebody's doing.
-    #[must_use]
-    pub fn is_harmless(&self) -> bool {
-        matches!(self, Self::Unfinished { .. } | Self::Torn)
-    }
 }
 
 /// An audit as it was found.
@@ -171,9 +95,23 @@ impl Audit {
         }
     }
 
-    /// Notes all lines after `named` as never in force, each once.
+    /// The file names a line that is not the last. What a crash left was written when the file
+    /// named that line already, or follows what was noted as done by hand in the same change;
+    /// anything else was in force, and the file was put back.
     fn unfinished(&mut self, named: u64) {
-        for line in named + 1..=self.hashes.len() as u64 {
+        let next = self.hashes.len() as u64 + 1;
+        let mut known = vec![self.hashes[named as usize - 1].clone()];
+        let later = self.lines.iter().filter(|line| line.line > named && line.line < next);
+        for line in later {
+            if !line.anchor.as_ref().is_some_and(|anchor| known.contains(anchor)) {
+                self.faults.push(Fault::PutBack { line: named, before: next });
+                return;
+            }
+            if line.action == BY_HAND {
+                known.push(self.hashes[line.line as usize - 1].clone());
+            }
+        }
+        for line in named + 1..next {
             let fault = Fault::Unfinished { line };
             if !self.faults.contains(&fault) {
                 self.faults.push(fault);
@@ -341,6 +279,24 @@ mod tests {
         let file = RolloutFile { audit: Some(hash(json.as_bytes()).into()), ..file };
         let text = format!("{}\n{}\n{json}\n", kept[0], kept[1]);
         assert_eq!(faults(&text, &file), [Fault::Gap { line: 3 }]);
+    }
+
+    #[test]
+    fn an_older_file_put_back_is_found_and_stays_on_record() {
+        let (text, _) = changes(5);
+        let (_, older) = changes(2);
+        let put_back = |before| Fault::PutBack { line: 2, before };
+        assert_eq!(faults(&text, &older), [put_back(6)]);
+        let last = text.lines().last().unwrap();
+        let next = AuditLine {
+            line: 6,
+            anchor: older.audit.as_deref().map(str::to_owned),
+            prev: Some(hash(last.as_bytes())),
+            ..serde_json::from_str(last).unwrap()
+        };
+        let json = serde_json::to_string(&next).unwrap();
+        let file = RolloutFile { audit: Some(hash(json.as_bytes()).into()), ..file(5, None) };
+        assert_eq!(faults(&format!("{text}{json}\n"), &file), [put_back(6)]);
     }
 
     #[test]
