@@ -14,7 +14,7 @@ use poolshift::router::{PinLimits, Router};
 use poolshift::v2_session_pool::V2SessionPool;
 use poolshift::v3_pool::V3Pool;
 use poolshift::{Args, Call, shim};
-use poolshift_sim::spawner::FakeSpawner;
+use poolshift_sim::shell_rig::spawner::FakeSpawner;
 use tokio::runtime::Runtime;
 
 type BenchRouter = Router<V2SessionPool<FakeSpawner>, V3Pool<FakeSpawner>>;

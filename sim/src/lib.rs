@@ -9,8 +9,8 @@
 //! - [`planted`] has bugs in the product's place, to see that the laws find them.
 //! - [`oracle`] knows what queueing theory expects, and [`textbook`] puts the real machines
 //!   beside it.
-//! - [`fake_worker`], [`script`] and [`spawner`] drive the *shell* on tokio's paused clock, over
-//!   in-memory pipes and behind the trait that production uses.
+//! - [`shell_rig`] drives the *shell*, the pools' handles and the router on tokio's paused clock:
+//!   fake workers over in-memory pipes, behind the trait that production uses.
 
 pub mod fault;
 pub mod trace;
@@ -31,6 +31,4 @@ pub mod verdict;
 pub mod oracle;
 pub mod textbook;
 
-pub mod fake_worker;
-pub mod script;
-pub mod spawner;
+pub mod shell_rig;

@@ -28,6 +28,8 @@ pub enum Domain {
     Order,
     /// How long the host takes to notice things.
     Lag,
+    /// How often a task steps aside where work changes hands, in the shell rig.
+    Handoff,
 }
 
 /// Where all streams of a run come from.

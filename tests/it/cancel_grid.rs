@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use poolshift::machine::OnCancel;
 use poolshift::{Call, Lane, Outcome, Pool};
-use poolshift_sim::script::Act;
-use poolshift_sim::spawner::FakeSpawner;
+use poolshift_sim::shell_rig::script::Act;
+use poolshift_sim::shell_rig::spawner::FakeSpawner;
 use tokio_test::task;
 
 use crate::sim_pool::{BUDGET, SimPool, is_own, scripted};
@@ -42,7 +42,7 @@ const ACTS: [Act; 11] = [
     Act::Raise,
     Act::ReplyAndRecycle,
     Act::ReplyAndExit,
-    Act::HalfReplyAndExit,
+    Act::CutReply { at: 40 },
     Act::Hang,
     Act::Exit,
     Act::ExitHoldingPipe,

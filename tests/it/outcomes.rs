@@ -6,8 +6,8 @@ use std::time::Duration;
 use poolshift::clock::{Clock, Moment};
 use poolshift::machine::OnCancel;
 use poolshift::{Call, Lane, Outcome, Pool, Ran};
-use poolshift_sim::script::{Act, Birth};
-use poolshift_sim::spawner::FakeSpawner;
+use poolshift_sim::shell_rig::script::{Act, Birth};
+use poolshift_sim::shell_rig::spawner::FakeSpawner;
 use tokio::task::JoinSet;
 
 use crate::sim_pool::{BUDGET, SimPool, is_own, scripted};
@@ -19,7 +19,7 @@ async fn each_fault_has_its_outcome_and_says_whether_the_call_can_have_run() {
         (Act::Raise, Outcome::Raised, Ran::Yes),
         (Act::ReplyAndRecycle, Outcome::Ok, Ran::Yes),
         (Act::ReplyAndExit, Outcome::Ok, Ran::Yes),
-        (Act::HalfReplyAndExit, Outcome::WorkerLost, Ran::Maybe),
+        (Act::CutReply { at: 40 }, Outcome::WorkerLost, Ran::Maybe),
         (Act::Hang, Outcome::ExecTimeout, Ran::Maybe),
         (Act::Exit, Outcome::WorkerLost, Ran::Maybe),
         (Act::ExitHoldingPipe, Outcome::WorkerLost, Ran::Maybe),

@@ -12,8 +12,8 @@ use poolshift::session::commands::Commands;
 use poolshift::session::memory::MemoryStore;
 use poolshift::session::store::{SessionStore, Stored};
 use poolshift::{Args, Call, Lane, Outcome, Pool, Ran, SessionId};
-use poolshift_sim::script::Act;
-use poolshift_sim::spawner::FakeSpawner;
+use poolshift_sim::shell_rig::script::Act;
+use poolshift_sim::shell_rig::spawner::FakeSpawner;
 use serde_json::value::RawValue;
 
 use crate::sim_pool::{SimPool, scripted};

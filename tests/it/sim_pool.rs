@@ -14,8 +14,8 @@ use poolshift::v2_session_pool::config::V2Config;
 use poolshift::v3_pool::V3Pool;
 use poolshift::v3_pool::config::V3Config;
 use poolshift::{Answer, Args, Call, Lane, Pool, PoolStatus, SessionId};
-use poolshift_sim::script::{Act, Script};
-use poolshift_sim::spawner::FakeSpawner;
+use poolshift_sim::shell_rig::script::{Act, Script};
+use poolshift_sim::shell_rig::spawner::FakeSpawner;
 
 /// Either pool, so that one test can speak of both.
 pub(crate) enum SimPool {

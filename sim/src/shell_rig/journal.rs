@@ -1,0 +1,112 @@
+//! What callers, workers and operators of one run see, written down in order.
+
+use std::sync::{Mutex, MutexGuard};
+
+use poolshift::Lane;
+use poolshift::clock::{Clock, Moment};
+
+use crate::checkers::Law;
+use crate::trace::{Event, Stamp};
+use crate::verdict::Broken;
+
+/// More breaches than this are not told: the first ones say what is wrong.
+const TOLD: usize = 100;
+
+/// How often pipes may be polled in one moment. A run of some hundred calls needs a thousandth
+/// of it; more is a task that spins, and would keep a paused clock from ever moving again (L9).
+const POLLS: u64 = 5_000_000;
+
+/// One run's events. Its size is bounded by the plan: a call makes about ten.
+#[derive(Debug)]
+pub struct Journal {
+    clock: Clock,
+    /// Whether events are kept; breaches always are.
+    keeps: bool,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    trace: Vec<(Stamp, Event)>,
+    breaches: Vec<Broken>,
+    seq: u64,
+    /// Polls of pipes in this moment.
+    polls: (Moment, u64),
+}
+
+impl Journal {
+    /// Keeps every event, stamped with this clock.
+    #[must_use]
+    pub fn of(clock: Clock) -> Self {
+        Self { clock, keeps: true, pages: Mutex::default() }
+    }
+
+    /// Keeps breaches only, for runs that nobody looks at event by event.
+    #[must_use]
+    pub fn of_breaches() -> Self {
+        Self { keeps: false, ..Self::of(Clock::start()) }
+    }
+
+    /// Whether events are kept.
+    pub(super) const fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Something happened, now.
+    pub fn tell(&self, lane: Option<Lane>, event: Event) {
+        if !self.keeps {
+            return;
+        }
+        let mut pages = self.lock();
+        // Read under the lock, so that moments never go back.
+        let stamp = Stamp { at: self.clock.now(), seq: pages.seq, lane };
+        pages.seq += 1;
+        pages.trace.push((stamp, event));
+    }
+
+    /// A law was broken in a way that no event shows: bytes on a pipe.
+    pub fn breach(&self, law: Law, what: String) {
+        let mut pages = self.lock();
+        if pages.breaches.len() < TOLD {
+            let at_ns = self.clock.now().as_nanos();
+            let seq = pages.seq;
+            pages.breaches.push(Broken { law: law.as_str(), at_ns, seq, what });
+        }
+    }
+
+    /// A pipe is polled.
+    ///
+    /// # Panics
+    /// If time stands still because somebody polls for ever (L9).
+    pub(super) fn polled(&self) {
+        let now = self.clock.now();
+        let mut pages = self.lock();
+        let (moment, polls) = pages.polls;
+        pages.polls = if moment == now { (moment, polls + 1) } else { (now, 1) };
+        let spins = pages.polls.1 > POLLS;
+        drop(pages);
+        assert!(!spins, "L9: pipes were polled {POLLS} times at {now:?}");
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// The events so far.
+    #[must_use]
+    pub fn trace(&self) -> Vec<(Stamp, Event)> {
+        self.lock().trace.clone()
+    }
+
+    /// What was broken so far.
+    #[must_use]
+    pub fn breaches(&self) -> Vec<Broken> {
+        self.lock().breaches.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().expect("nothing panics while it writes")
+    }
+}

@@ -1,0 +1,10 @@
+//! The shell, the pools' handles, the router and the session rules on tokio's paused clock:
+//! everything of the product but its processes, around fake workers that speak real frames.
+
+pub mod handoff;
+pub mod journal;
+mod latch;
+pub mod pipes;
+pub mod script;
+pub mod spawner;
+pub mod worker;
