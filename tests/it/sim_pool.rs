@@ -13,7 +13,7 @@ use poolshift::v2_session_pool::V2SessionPool;
 use poolshift::v2_session_pool::config::V2Config;
 use poolshift::v3_pool::V3Pool;
 use poolshift::v3_pool::config::V3Config;
-use poolshift::{Answer, Args, Call, Lane, Pool, PoolStatus, SessionId};
+use poolshift::{Answer, Args, Call, Lane, Pool, PoolStatus, SessionId, StartError};
 use poolshift_sim::shell_rig::script::{Act, Script};
 use poolshift_sim::shell_rig::spawner::FakeSpawner;
 
@@ -69,18 +69,38 @@ impl SimPool {
         spawner: &FakeSpawner,
         sessions: Arc<Sessions>,
     ) -> Self {
+        let started = Self::started(lane, size, on_cancel, spawner, sessions).await;
+        started.expect("fake workers start")
+    }
+
+    /// As [`Self::start`], where starting may fail.
+    pub(crate) async fn try_start(
+        lane: Lane,
+        size: usize,
+        spawner: &FakeSpawner,
+    ) -> Result<Self, StartError> {
+        Self::started(lane, size, OnCancel::Drain, spawner, sessions()).await
+    }
+
+    async fn started(
+        lane: Lane,
+        size: usize,
+        on_cancel: OnCancel,
+        spawner: &FakeSpawner,
+        sessions: Arc<Sessions>,
+    ) -> Result<Self, StartError> {
         let worker = WorkerConfig::default();
         let (spawner, clock) = (spawner.clone(), Clock::start());
         match lane {
             Lane::V2 => {
                 let config = v2_config(size, on_cancel);
                 let pool = V2SessionPool::start(&config, &worker, spawner, sessions, clock).await;
-                Self::V2(pool.expect("fake workers start"))
+                pool.map(Self::V2)
             }
             Lane::V3 => {
                 let config = v3_config(size, on_cancel);
                 let pool = V3Pool::start(&config, &worker, spawner, sessions, clock).await;
-                Self::V3(pool.expect("fake workers start"))
+                pool.map(Self::V3)
             }
         }
     }
