@@ -1,12 +1,14 @@
 //! One worker's two pipe ends, with the codec's buffers and the next request's id.
 
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::unconstrained;
 use tokio_util::io::poll_read_buf;
 
 use crate::call::CallId;
@@ -83,7 +85,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
 
     /// R1: one non-blocking read. False if the worker has said anything, or closed its pipe.
     pub fn is_quiet(&mut self) -> bool {
-        self.received.is_empty() && matches!(self.poll_read(Waker::noop()), Poll::Pending)
+        self.received.is_empty() && matches!(self.read_now(), Poll::Pending)
     }
 
     /// Encodes the next request.
@@ -151,7 +153,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
             if let Some(reply) = self.take_reply().transpose() {
                 return Some(reply);
             }
-            match self.poll_read(Waker::noop()) {
+            match self.read_now() {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) | Poll::Pending => return None,
             }
@@ -172,6 +174,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
             self.received = BytesMut::new();
         }
         Ok(reply)
+    }
+
+    /// One read that does not wait. Unconstrained: at the end of its task's turn tokio says "would
+    /// block" whatever the pipe holds, and R1 and R2 ask the pipe.
+    fn read_now(&mut self) -> Poll<std::io::Result<usize>> {
+        let read = std::future::poll_fn(|context| self.poll_read(context.waker()));
+        pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop()))
     }
 
     /// One read into the free end of the buffer, which the codec grows to a frame's length.

@@ -1,12 +1,17 @@
 //! What each fault of bytes on a pipe means: for its call, for the next one that would meet its
 //! worker, for the worker, and for the call on the worker beside it, which must not notice.
 
+use std::future::Future;
+use std::io::Write as _;
 use std::time::Duration;
 
 use poolshift::machine::OnCancel;
+use poolshift::worker::link::Link;
+use poolshift::worker::pipe::PipeReader;
 use poolshift::{Answer, Call, Lane, Outcome, Pool, Ran, WorkerId};
 use poolshift_sim::shell_rig::script::{Act, Birth};
 use poolshift_sim::shell_rig::spawner::FakeSpawner;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
 
 use crate::sim_pool::{SimPool, is_own, scripted};
@@ -208,4 +213,59 @@ async fn a_bad_handshake_is_refused_and_tried_again() {
             assert_eq!(spawner.alive(), 2, "{case}: what was refused is reaped");
         }
     }
+}
+
+/// How many steps tokio lets a task take in one turn, before its own types say "would block".
+const TURN: u32 = 128;
+
+/// The future as its task polls it after all but `left` steps of each turn have been taken by
+/// the task's other work, as by hundreds of calls that are joined in one task.
+async fn with_turns_of<T>(left: u32, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(move |context| {
+        for _ in left..TURN {
+            let step = std::pin::pin!(tokio::task::coop::consume_budget());
+            std::task::ready!(step.poll(context));
+        }
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
+/// R2: a complete reply wins, also for a caller whose turn ends while it reads.
+#[tokio::test(start_paused = true)]
+async fn r2_a_caller_at_the_end_of_its_turn_still_sees_a_complete_reply() {
+    for lane in [Lane::V2, Lane::V3] {
+        for left in 1..=REPLY as u32 {
+            let spawner = FakeSpawner::default();
+            let pool = SimPool::start(lane, 1, OnCancel::Drain, &spawner).await;
+            pool.call(scripted("first", 0, Act::Split { bytes: 1 })).await;
+            let last = pool.call(scripted("struck", 1, Act::ReplyAndExit));
+            let last = with_turns_of(left, last).await;
+            assert_eq!(told(&last), OK, "{lane}, {left} steps left: {last:?}");
+        }
+    }
+}
+
+/// R1: "would block" is what the pipe says, not what is left of the caller's turn.
+#[tokio::test]
+async fn r1_a_pipe_is_not_quiet_because_its_readers_turn_is_over() {
+    let (mut worker, reader) = tokio::io::duplex(64);
+    worker.write_all(b"!").await.unwrap();
+    assert!(!is_quiet_at_the_end_of_a_turn(reader).await, "in memory");
+
+    let (reader, mut worker) = std::io::pipe().unwrap();
+    let mut reader = PipeReader::new(reader.into()).unwrap();
+    worker.write_all(b"?!").unwrap();
+    // The runtime knows from now on that there is something to be read.
+    assert_eq!(reader.read_u8().await.unwrap(), b'?');
+    assert!(!is_quiet_at_the_end_of_a_turn(reader).await, "from the kernel");
+}
+
+async fn is_quiet_at_the_end_of_a_turn(reader: impl AsyncRead + Unpin) -> bool {
+    let mut link = Link::new(reader, tokio::io::sink(), MAX_FRAME);
+    while tokio::task::coop::has_budget_remaining() {
+        tokio::task::coop::consume_budget().await;
+    }
+    link.is_quiet()
 }
