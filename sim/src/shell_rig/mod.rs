@@ -4,7 +4,12 @@
 pub mod handoff;
 pub mod journal;
 mod latch;
+pub mod onlooker;
 pub mod pipes;
+pub mod plan;
+pub mod run;
 pub mod script;
+mod service;
 pub mod spawner;
+mod store;
 pub mod worker;

@@ -7,4 +7,5 @@ mod determinism;
 mod faults;
 mod interleavings;
 mod planted;
+mod shell_rig;
 mod textbook;

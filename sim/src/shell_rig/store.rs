@@ -1,0 +1,73 @@
+//! A session store that takes its time: where a lease begins and before a reply is reported.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use poolshift::SessionId;
+use poolshift::clock::Moment;
+use poolshift::error::Refusal;
+use poolshift::session::memory::MemoryStore;
+use poolshift::session::store::{SessionStore, Stored};
+use serde_json::value::RawValue;
+
+use crate::shell_rig::handoff::{Handoff, Yields};
+
+/// The product's store in memory, that lets others go first.
+pub(super) struct UnhurriedStore {
+    store: MemoryStore,
+    yields: Yields,
+    visits: AtomicU64,
+}
+
+impl UnhurriedStore {
+    pub(super) fn new(store: MemoryStore, yields: Yields) -> Self {
+        Self { store, yields, visits: AtomicU64::new(0) }
+    }
+
+    async fn step_aside(&self, at: Handoff) {
+        let visit = self.visits.fetch_add(1, Ordering::Relaxed);
+        self.yields.step_aside(at, u64::MAX, visit).await;
+    }
+}
+
+impl SessionStore for UnhurriedStore {
+    fn open<'a>(&'a self, session: &'a SessionId, now: Moment) -> Stored<'a, Result<(), Refusal>> {
+        // It marks nothing before it completes, so what is dropped while aside is not marked.
+        Box::pin(async move {
+            self.step_aside(Handoff::Caller).await;
+            self.store.open(session, now).await
+        })
+    }
+
+    fn close(&self, session: &SessionId) {
+        self.store.close(session);
+    }
+
+    fn load<'a>(
+        &'a self,
+        session: Option<&'a SessionId>,
+        table: &'a str,
+        key: &'a str,
+    ) -> Stored<'a, Result<Option<Box<RawValue>>, Refusal>> {
+        Box::pin(async move {
+            self.step_aside(Handoff::Lease).await;
+            self.store.load(session, table, key).await
+        })
+    }
+
+    fn save<'a>(
+        &'a self,
+        session: Option<&'a SessionId>,
+        table: &'a str,
+        key: &'a str,
+        row: Option<Box<RawValue>>,
+    ) -> Stored<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            self.step_aside(Handoff::Report).await;
+            self.store.save(session, table, key, row).await
+        })
+    }
+
+    fn end<'a>(&'a self, session: &'a SessionId) -> Stored<'a, ()> {
+        self.store.end(session)
+    }
+}
