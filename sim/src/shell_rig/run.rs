@@ -106,6 +106,7 @@ async fn play(seed: Seed, options: &RigOptions, plan: &Plan) -> Played {
         Ok(panics) => panics.into_iter().for_each(|what| breaks("panic", what)),
         Err(_) => breaks(Law::L6.as_str(), format!("the run is not over after {HORIZON:?}")),
     }
+    rig.service.judge_room(&journal);
     let is_whole = broken.is_empty();
     let closing = is_whole.then(|| rig.service.closing(&journal));
     let struck = rig.struck(plan);

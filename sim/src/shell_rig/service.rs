@@ -19,6 +19,7 @@ use poolshift::v3_pool::V3Pool;
 use poolshift::v3_pool::config::V3Config;
 use poolshift::{Lane, Pool, PoolStatus, StartError};
 
+use crate::checkers::Law;
 use crate::rng::Seed;
 use crate::shell_rig::handoff::Yields;
 use crate::shell_rig::journal::Journal;
@@ -35,6 +36,10 @@ const GRACE: Duration = Duration::from_millis(30);
 const HEALTH: Duration = Duration::from_millis(30);
 const PROBE_AFTER: Duration = Duration::from_millis(60);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
+/// Small, so that S18 is put to the test.
+const MAX_FRAME: usize = 64 * 1024;
+/// What the host may have ready beside a frame: its own read, and what growing rounds up to.
+const ROOM: usize = 2 * MAX_FRAME;
 /// Sessions outlive every run: what ends them here is a command or an operator.
 const SESSION: Duration = Duration::from_secs(3600);
 
@@ -66,6 +71,7 @@ impl Service {
             spawner
         });
         let worker = WorkerConfig {
+            max_frame_bytes: MAX_FRAME,
             health_timeout: HEALTH,
             stop_grace: GRACE,
             kill_grace: GRACE,
@@ -80,6 +86,17 @@ impl Service {
         let policy = Policy::initial("shell-rig", false);
         let router = Router::new(legacy, next, policy, pins, sessions, clock);
         Ok(Self { router: Arc::new(router), spawners, commands })
+    }
+
+    /// S18: what the host made room for, at most.
+    pub(super) fn judge_room(&self, journal: &Journal) {
+        for spawner in &self.spawners {
+            let room = spawner.most_room();
+            if room > ROOM {
+                let what = format!("room for {room} bytes, where a frame has {MAX_FRAME}");
+                journal.breach(Law::S18, what);
+            }
+        }
     }
 
     pub(super) fn closing(&self, journal: &Journal) -> Closing {
