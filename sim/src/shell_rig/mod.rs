@@ -70,6 +70,7 @@
 //! | S1 S2 | each call has one end: an answer, or a caller that left |
 //! | S3 | a caller is given its own answer, and none without success |
 //! | S4 S7 | a request is written when all earlier ones were answered, and nothing else is there |
+//! | S8 | when a caller has left, no more calls are in flight than callers wait |
 //! | S10 S17 | gauges end at zero; each process ends, is reaped once, and outlives no drain |
 //! | S13 L1 | nothing is written after a deadline; nobody is told later than R4 allows |
 //! | S14 | nothing is executed or sent twice; `ran` does not soothe; success is its executor's |

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use poolshift::clock::Clock;
@@ -95,6 +96,7 @@ async fn play(seed: Seed, options: &RigOptions, plan: &Plan) -> Played {
         journal: Arc::clone(&journal),
         clock,
         yields: Yields::of(seed, options.most_yields),
+        callers: AtomicU64::new(0),
     });
     rig.tell_policy();
     let mut broken = Vec::new();
@@ -119,6 +121,8 @@ struct Rig {
     journal: Arc<Journal>,
     clock: Clock,
     yields: Yields,
+    /// Callers that have submitted and neither have an answer nor left.
+    callers: AtomicU64,
 }
 
 impl Rig {
@@ -163,9 +167,15 @@ impl Rig {
         );
         // The router decides in the poll that this begins.
         let percent = self.service.router.policy().percents.of(command.class).buckets();
-        let routed = Box::pin(self.service.router.call(call));
-        match until_gone(planned.leaves, routed).await {
-            None => self.journal.tell(None, Event::Cancel { call: no }),
+        let routed = self.service.router.call(call);
+        self.callers.fetch_add(1, Ordering::Relaxed);
+        let routed = until_gone(planned.leaves, routed).await;
+        let others = self.callers.fetch_sub(1, Ordering::Relaxed) - 1;
+        match routed {
+            None => {
+                self.journal.tell(None, Event::Cancel { call: no });
+                self.judge_flight(n, others);
+            }
             Some(routed) => {
                 self.answered(no, percent, &routed);
                 let ends = command.ends_session && routed.answer.result.is_ok();
@@ -173,6 +183,17 @@ impl Rig {
                     self.journal.tell(None, Event::EndSession { session: SessionNo(session) });
                 }
             }
+        }
+    }
+
+    /// R3: whoever leaves has left when the drop returns, so no more calls are in flight than
+    /// callers wait. Fewer may be: some are not with their pool yet, some not told of their end.
+    fn judge_flight(&self, left: u64, callers: u64) {
+        let router = &self.service.router;
+        let flying = router.legacy().status().in_flight + router.next().status().in_flight;
+        if flying as u64 > callers {
+            let what = format!("call {left} was left: {flying} in flight for {callers} callers");
+            self.journal.breach(Law::S8, what);
         }
     }
 

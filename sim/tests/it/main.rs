@@ -6,6 +6,7 @@ mod command;
 mod determinism;
 mod faults;
 mod interleavings;
+mod onlooker;
 mod planted;
 mod shell_rig;
 mod textbook;
