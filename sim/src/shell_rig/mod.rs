@@ -75,7 +75,7 @@
 //! | S13 L1 | nothing is written after a deadline; nobody is told later than R4 allows |
 //! | S14 | nothing is executed or sent twice; `ran` does not soothe; success is its executor's |
 //! | S18 | the host makes no room for more than a frame may have |
-//! | S19 | the books have each told outcome, and no more untold ones than callers left |
+//! | S19 | a complete reply is no lost worker; the books have what was told, and no more |
 //! | S23 S24 | the policy at the submit decides, also a kill; what runs, runs in that lane |
 //! | S26 | one seed, one trace: by the tests |
 //! | L6 L9 | a run ends; no task spins |

@@ -6,7 +6,7 @@ use poolshift::clock::Moment;
 use poolshift::{Lane, Outcome, Ran, WorkerId};
 
 use crate::checkers::Law;
-use crate::trace::{CallNo, Closing, Event, Ground, Stamp, Watcher};
+use crate::trace::{CallNo, Closing, Event, Frame, Ground, Stamp, Watcher};
 use crate::verdict::Broken;
 
 /// R4: how long after a call's end its caller may be told, and a millisecond of tokio's timers
@@ -24,6 +24,8 @@ struct CallBook {
     epoch: u64,
     executed: Option<(Lane, WorkerId)>,
     dispatched: bool,
+    /// A worker has written a whole reply to it.
+    replied: bool,
     is_over: bool,
 }
 
@@ -41,6 +43,8 @@ pub struct Onlooker {
     ground: Option<Ground>,
     calls: BTreeMap<CallNo, CallBook>,
     workers: BTreeMap<(Lane, WorkerId), Life>,
+    /// When the drains give up.
+    gives_up: Option<Moment>,
     killed: bool,
     epoch: u64,
     outcomes: BTreeMap<Outcome, u64>,
@@ -135,6 +139,12 @@ impl Onlooker {
         self.check(Law::S24, book.executed.is_none_or(|(of, _)| of == lane), || {
             format!("call {name} was sent to {lane}, and executed by {:?}", book.executed)
         });
+        // R2: a complete reply wins, whatever becomes of its worker, but not over a drain's limit.
+        let cut_off = self.gives_up.is_some_and(|until| until <= stamp.at);
+        let lost = outcome == Outcome::WorkerLost && !cut_off;
+        self.check(Law::S19, !(lost && book.replied), || {
+            format!("call {name} lost its worker, which had written its whole reply")
+        });
         let limit = self.deadline(&book, lane) + TOLD_AFTER;
         self.check(Law::L1, stamp.at <= limit, || {
             format!("call {name} was told {outcome:?} later than {limit:?}")
@@ -195,6 +205,7 @@ impl Watcher for Onlooker {
                     epoch: self.epoch,
                     executed: None,
                     dispatched: false,
+                    replied: false,
                     is_over: false,
                 };
                 let twice = self.calls.insert(call, fresh).is_some();
@@ -213,6 +224,10 @@ impl Watcher for Onlooker {
                 self.left += 1;
                 self.end(call);
             }
+            (Event::Writes { frame: Frame::Reply { nonce: Some(call), .. }, .. }, _) => {
+                self.calls.get_mut(&call).into_iter().for_each(|book| book.replied = true);
+            }
+            (Event::Drain { until }, _) => self.gives_up = Some(until),
             (Event::Dispatch { call, .. }, Some(lane)) => self.dispatched(stamp, lane, call),
             (Event::Executes { call, worker }, Some(lane)) => self.executes(lane, call, worker),
             (Event::Done { .. }, Some(lane)) => self.done(stamp, lane, event),

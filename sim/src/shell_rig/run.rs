@@ -1,15 +1,15 @@
 //! One run of the shell: a function of its seed, its options and the code.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use poolshift::clock::Clock;
 use poolshift::router::Routed;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Args, BadCall, Call, Class, Lane, Outcome, Pool, Ran, SessionId};
+use poolshift::{Args, BadCall, Call, Lane, Outcome, Pool, Ran, SessionId};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
@@ -97,6 +97,7 @@ async fn play(seed: Seed, options: &RigOptions, plan: &Plan) -> Played {
         clock,
         yields: Yields::of(seed, options.most_yields),
         callers: AtomicU64::new(0),
+        asked: Mutex::default(),
     });
     rig.tell_policy();
     let mut broken = Vec::new();
@@ -123,6 +124,8 @@ struct Rig {
     yields: Yields,
     /// Callers that have submitted and neither have an answer nor left.
     callers: AtomicU64,
+    /// What operators have asked for last: V3's shares, and whether the kill switch is on.
+    asked: Mutex<([u32; 3], bool)>,
 }
 
 impl Rig {
@@ -211,9 +214,18 @@ impl Rig {
     async fn make(&self, step: Move) {
         let router = &self.service.router;
         match step {
-            Move::Kill => router.kill(),
-            Move::Unkill => router.unkill(),
-            Move::Percents(percents) => router.set_percents(shares(percents)),
+            Move::Kill => {
+                router.kill();
+                self.asked().1 = true;
+            }
+            Move::Unkill => {
+                router.unkill();
+                self.asked().1 = false;
+            }
+            Move::Percents(percents) => {
+                router.set_percents(shares(percents));
+                self.asked().0 = percents;
+            }
             Move::Resize(size) => {
                 router.next().resize(size);
                 self.journal.tell(Some(Lane::V3), Event::Resize { size: size as u32 });
@@ -255,12 +267,16 @@ impl Rig {
         );
     }
 
-    /// What is in force now. Told in the same poll in which it was put into force.
+    /// What must be in force now: what was asked for, whatever the router says of itself. Told
+    /// in the same poll in which it was asked for.
     fn tell_policy(&self) {
-        let policy = self.service.router.policy();
-        let percents = Class::ALL.map(|class| policy.percents.of(class).buckets());
-        let (epoch, killed) = (policy.epoch, policy.killed);
+        let (percents, killed) = *self.asked();
+        let epoch = self.service.router.policy().epoch;
         self.journal.tell(None, Event::Config { epoch, percents, killed });
+    }
+
+    fn asked(&self) -> MutexGuard<'_, ([u32; 3], bool)> {
+        self.asked.lock().expect("it is only copied and set under the lock")
     }
 
     /// Faults that were carried out, by number.

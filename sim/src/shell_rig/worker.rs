@@ -220,14 +220,13 @@ impl FakeWorker {
                 self.write(good, reply).await;
             }
             Act::Drip { every_ms } => {
-                self.tap.tell(Event::Writes { worker: self.tap.worker, frame: reply });
                 for byte in good {
                     tokio::time::sleep(Duration::from_millis(every_ms)).await;
                     self.put(&[*byte]).await;
                 }
+                self.tap.tell(Event::Writes { worker: self.tap.worker, frame: reply });
             }
             Act::Stutter { wakes } => {
-                self.tap.tell(Event::Writes { worker: self.tap.worker, frame: reply });
                 for byte in good {
                     for _ in 0..wakes {
                         self.tap.wake();
@@ -235,6 +234,7 @@ impl FakeWorker {
                     }
                     self.put(&[*byte]).await;
                 }
+                self.tap.tell(Event::Writes { worker: self.tap.worker, frame: reply });
             }
             _ => unreachable!("what is no fault of the pipe has been acted on"),
         }

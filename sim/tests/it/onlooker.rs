@@ -7,7 +7,7 @@ use poolshift::machine::Sent;
 use poolshift::router::policy::Reason;
 use poolshift::{Class, Lane, Outcome, Ran, WorkerId};
 use poolshift_sim::shell_rig::onlooker::Onlooker;
-use poolshift_sim::trace::{CallNo, Event, ExitHow, Stamp, Watcher};
+use poolshift_sim::trace::{CallNo, Event, ExitHow, Frame, Stamp, Watcher};
 
 const CALL: CallNo = CallNo(7);
 const OTHER: CallNo = CallNo(8);
@@ -63,9 +63,11 @@ fn each_bad_trace_breaks_its_law() {
     let lost = || done(Outcome::WorkerLost, Ran::Maybe, None);
     let (start, reaped) = (Event::Start { worker: W }, Event::Reaped { worker: W });
     let exit = Event::Exit { worker: W, how: ExitHow::Status(0), holds_pipe: false };
+    let frame = Frame::Reply { id: 2, nonce: Some(CALL) };
+    let replies = Event::Writes { worker: W, frame };
     let late = (DEADLINE + Duration::from_millis(254)).as_nanos();
     let told_late = (late, Some(Lane::V3), lost().2);
-    let table: [(&[&str], Vec<Told>); 19] = [
+    let table: [(&[&str], Vec<Told>); 20] = [
         (&[], vec![submit(CALL), dispatch(0), executes(Lane::V3), route(0), own()]),
         (
             &[],
@@ -82,6 +84,7 @@ fn each_bad_trace_breaks_its_law() {
         (&["S14"], vec![submit(CALL), executes(Lane::V3), executes(Lane::V3), lost()]),
         (&["S14"], vec![submit(CALL), dispatch(0), dispatch(0)]),
         (&["S14"], vec![submit(CALL), executes(Lane::V3), done(Outcome::Draining, Ran::No, None)]),
+        (&["S19"], vec![submit(CALL), executes(Lane::V3), of_worker(replies), lost()]),
         (&["S24"], vec![submit(CALL), executes(Lane::V2), lost()]),
         (&["S13"], vec![submit(CALL), dispatch(DEADLINE.as_nanos() + 1)]),
         (&["L1"], vec![submit(CALL), told_late]),

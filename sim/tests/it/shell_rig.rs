@@ -9,7 +9,7 @@ use poolshift_sim::shell_rig::run::{Report, run};
 use poolshift_sim::trace::{Event, Stamp, TraceHash};
 
 /// Enough that every fault strikes and every outcome occurs, in a few seconds.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 60;
 
 fn swarm(seed: u64) -> Report {
     run(seed, &RigOptions::swarm(seed), &mut ())
