@@ -58,6 +58,8 @@ pub struct Planted<M> {
     sessions: BTreeMap<Ticket, SessionId>,
     housed: BTreeMap<WorkerId, BTreeSet<SessionId>>,
     now: Moment,
+    /// Whether the machine is told that a deadline has come.
+    is_timer: bool,
     assigned: u64,
 }
 
@@ -75,6 +77,7 @@ impl<M: PoolMachine> Planted<M> {
             sessions: BTreeMap::new(),
             housed: BTreeMap::new(),
             now: Moment::ZERO,
+            is_timer: false,
             assigned: 0,
         }
     }
@@ -160,8 +163,12 @@ impl<M: PoolMachine> Planted<M> {
         }
         match (self.bug, action) {
             (Some(Bug::CancelLost), Action::Finish { end: End::Cancelled, .. })
-            | (Some(Bug::RejectionLost), Action::Finish { end: End::Rejected(_), .. })
-            | (Some(Bug::DrainStrands), Action::Finish { end: End::Draining, .. }) => None,
+            | (Some(Bug::RejectionLost), Action::Finish { end: End::Rejected(_), .. }) => None,
+            (Some(Bug::DrainStrands), Action::Finish { end: End::Draining, .. })
+                if self.is_timer =>
+            {
+                None
+            }
             (Some(Bug::WakeUpLost), Action::Assign { .. })
                 if self.assigned.is_multiple_of(LOST_WAKE_UP) =>
             {
@@ -184,6 +191,7 @@ impl<M: PoolMachine> Planted<M> {
 impl<M: PoolMachine> PoolMachine for Planted<M> {
     fn handle(&mut self, now: Moment, event: Event) {
         self.now = now;
+        self.is_timer = event == Event::DeadlineReached;
         match (&event, self.bug) {
             (Event::Submit { call, session: Some(session), .. }, Some(Bug::LossUntold)) => {
                 self.sessions.insert(*call, session.clone());

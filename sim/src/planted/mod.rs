@@ -7,6 +7,10 @@
 
 pub mod machine;
 pub mod switch;
+pub mod trigger;
+
+#[cfg(test)]
+mod tests;
 
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
@@ -14,14 +18,15 @@ use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
 use crate::options::Options;
 use crate::planted::machine::Planted;
 use crate::planted::switch::PlantedSwitch;
+use crate::planted::trigger::Trigger;
 use crate::run::run;
 use crate::scenario::Scenario;
 use crate::trace::LaneGround;
 use crate::world::{Product, Rig};
 
-/// Says each bug once: its name, whether it takes two events that meet, and its story.
+/// Says each bug once: its name, what must happen for it to show, and its story.
 macro_rules! bugs {
-    ($($bug:ident $name:literal $two:literal $story:literal;)*) => {
+    ($($bug:ident $name:literal [$($trigger:ident)*] $story:literal;)*) => {
         /// A planted bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Bug {
@@ -44,51 +49,58 @@ macro_rules! bugs {
                 match self { $(Self::$bug => $story,)* }
             }
 
-            /// Whether it shows only where two events meet, such as a cancel and a hand-off.
+            /// What must happen for it to show; each of them, in one run.
+            #[must_use]
+            pub const fn triggers(self) -> &'static [Trigger] {
+                match self { $(Self::$bug => &[$(Trigger::$trigger),*],)* }
+            }
+
+            /// Whether it shows only where two kinds of event meet, such as a cancel and a
+            /// hand-off.
             #[must_use]
             pub const fn needs_two(self) -> bool {
-                match self { $(Self::$bug => $two,)* }
+                self.triggers().len() >= 2
             }
         }
     };
 }
 
 bugs! {
-    CancelLost "cancel_lost" false "a cancelled call is never finished";
-    TimeoutTwice "timeout_twice" false "a call that times out in the queue is finished twice";
-    RejectionLost "rejection_lost" false "a rejected call is never told";
-    CapPlusOne "cap_plus_one" false "the cap on waiting calls is checked after they have joined";
-    SizePlusOne "size_plus_one" false "one worker more is started than the pool may have";
-    StartsAtOnce "starts_at_once" false "V2 starts its workers all at once, and not one by one";
-    NoBackoff "no_backoff" false "a failed start is tried again at once";
-    BackoffForEver "backoff_for_ever" false "failed starts of the past count for ever";
-    QueueTimeoutLate "queue_timeout_late" false "the wait is timed by the whole budget";
-    DeadlineDropped "deadline_dropped" false "the caller's own deadline is not passed on";
-    LazyTimer "lazy_timer" false "the timer rounds up, and deadlines fire ten milliseconds late";
-    WorkerLeaked "worker_leaked" false "a retired worker is forgotten and never ended";
-    DrainIgnored "drain_ignored" false "a pool that drains goes on taking calls";
-    WakeUpLost "wake_up_lost" false "one hand-off in fifty wakes nobody, and the worker is gone";
-    StaleReady "stale_ready" false "a worker that failed its start ping is put to work";
-    TimedOutIdle "timed_out_idle" true "a worker whose call timed out returns to the idle ones";
-    CancelledIdle "cancelled_idle" true "a cancelled call's worker is idle before its late reply";
-    HalfSentAgain "half_sent_again" true "a call that was sent to a dying worker is sent again";
-    CancelIgnored "cancel_ignored" true "a waiter that has gone is handed a worker all the same";
-    DrainStrands "drain_strands" true "who waits when a drain gives up is never told";
-    ShrinkIgnored "shrink_ignored" true "busy workers survive a shrink and serve on";
-    BadProbeIgnored "bad_probe_ignored" true "a worker that failed its health check serves on";
-    RecycleIgnored "recycle_ignored" true "a worker that asked to be replaced serves on";
-    GarbageForgiven "garbage_forgiven" true "a worker that sent garbage is given the next call";
-    DeathUnnoticed "death_unnoticed" true "an idle worker's exit is not noticed";
-    AffinityForgotten "affinity_forgotten" true "V2 takes any worker for a session's call";
-    LossUntold "loss_untold" true "a session whose worker died goes on as if nothing had been lost";
-    PinsForgotten "pins_forgotten" true "a change of policy forgets the pins of live sessions";
-    KillReadOnce "kill_read_once" true "the kill switch is read when a session begins, only";
-    KillMissesAnonymous "kill_misses_anonymous" true "the kill switch is asked for sessions only";
-    RollbackSpares "rollback_spares" true "a rollback leaves live sessions in V3";
-    RaiseMoves "raise_moves" true "raising the share moves live sessions too";
-    BucketRedrawn "bucket_redrawn" true "each call of a session is drawn anew";
-    ShareRounded "share_rounded" false "shares are rounded up to whole tens of percent";
-    StalePolicy "stale_policy" true "the policy is cached, and a change is seen one call late";
+    CancelLost "cancel_lost" [Cancel] "a cancelled call is never finished";
+    TimeoutTwice "timeout_twice" [Queue] "a call that times out in the queue is finished twice";
+    RejectionLost "rejection_lost" [] "a rejected call is never told";
+    CapPlusOne "cap_plus_one" [] "the cap on waiting calls is checked after they have joined";
+    SizePlusOne "size_plus_one" [] "one worker more is started than the pool may have";
+    StartsAtOnce "starts_at_once" [] "V2 starts its workers all at once, and not one by one";
+    NoBackoff "no_backoff" [StartFailure] "a failed start is tried again at once";
+    BackoffForEver "backoff_for_ever" [StartFailure] "failed starts of the past count for ever";
+    QueueTimeoutLate "queue_timeout_late" [Queue] "the wait is timed by the whole budget";
+    DeadlineDropped "deadline_dropped" [Budget] "the caller's own deadline is not passed on";
+    LazyTimer "lazy_timer" [] "the timer rounds up, and deadlines fire ten milliseconds late";
+    WorkerLeaked "worker_leaked" [Garbage] "a retired worker is forgotten and never ended";
+    DrainIgnored "drain_ignored" [Drain] "a pool that drains goes on taking calls";
+    WakeUpLost "wake_up_lost" [] "one hand-off in fifty wakes nobody, and the worker is gone";
+    StaleReady "stale_ready" [StartFailure] "a worker that failed its start ping is put to work";
+    TimedOutIdle "timed_out_idle" [Hang] "a worker whose call timed out returns to the idle ones";
+    CancelledIdle "cancelled_idle" [Cancel] "a cancelled call's worker is idle before its late reply";
+    HalfSentAgain "half_sent_again" [Death] "a call that was sent to a dying worker is sent again";
+    CancelIgnored "cancel_ignored" [Cancel Queue] "a waiter that has gone is handed a worker all the same";
+    DrainStrands "drain_strands" [Drain Queue] "who waits when a drain gives up is never told";
+    ShrinkIgnored "shrink_ignored" [Resize] "a resize is accepted, and nobody is told of it";
+    BadProbeIgnored "bad_probe_ignored" [BadProbe] "a worker that failed its health check serves on";
+    RecycleIgnored "recycle_ignored" [Recycle] "a worker that asked to be replaced serves on";
+    GarbageForgiven "garbage_forgiven" [Garbage] "a worker that sent garbage is given the next call";
+    DeathUnnoticed "death_unnoticed" [Death] "an idle worker's exit is not noticed";
+    AffinityForgotten "affinity_forgotten" [Session] "V2 takes any worker for a session's call";
+    LossUntold "loss_untold" [Session Death] "a session whose worker died goes on as if nothing had been lost";
+    PinsForgotten "pins_forgotten" [Policy Session] "a change of policy forgets the pins of live sessions";
+    KillReadOnce "kill_read_once" [Policy Session] "the kill switch is read when a session begins, only";
+    KillMissesAnonymous "kill_misses_anonymous" [Policy] "the kill switch is asked for sessions only";
+    RollbackSpares "rollback_spares" [Policy Session] "a rollback leaves live sessions in V3";
+    RaiseMoves "raise_moves" [Policy Session] "raising the share moves live sessions too";
+    BucketRedrawn "bucket_redrawn" [Session] "each call of a session is drawn anew";
+    ShareRounded "share_rounded" [Policy] "shares are rounded up to whole tens of percent";
+    StalePolicy "stale_policy" [Policy] "the policy is cached, and a change is seen one call late";
 }
 
 impl Bug {

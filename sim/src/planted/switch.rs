@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 
 use poolshift::clock::Moment;
+use poolshift::router::PinLimits;
 use poolshift::router::policy::{Decision, Percents, Policy, Reason};
 use poolshift::{CallId, Class, Lane, SessionId};
 
 use crate::options::Options;
 use crate::planted::Bug;
 use crate::trace::CallNo;
-use crate::world::{Product, Rig, Switch, Switchboard};
+use crate::world::{Switch, Switchboard};
 
 /// The product's switchboard, with a bug around it.
 #[derive(Debug)]
 pub struct PlantedSwitch {
     board: Switchboard,
     bug: Bug,
-    /// To begin anew when pins are forgotten.
-    options: Options,
+    pins: PinLimits,
     /// Sessions that have been in V3, for bugs that never move them back.
     in_v3: BTreeSet<SessionId>,
     /// The policy before the last change, until it has been used once more.
@@ -28,15 +28,13 @@ impl PlantedSwitch {
     /// A switchboard with this bug.
     #[must_use]
     pub fn new(board: Switchboard, bug: Bug, options: &Options) -> Self {
-        let options = options.clone();
-        Self { board, bug, options, in_v3: BTreeSet::new(), stale: None }
+        let pins = PinLimits { ttl: options.pin_ttl, max_pins: options.max_pins };
+        Self { board, bug, pins, in_v3: BTreeSet::new(), stale: None }
     }
 
-    /// As if the process had started with the policy: nobody is pinned.
-    fn forget_pins(&mut self, percents: Percents, killed: bool) {
-        self.board = Product.switch(&self.options);
-        self.board.set_percents(percents);
-        self.board.set_killed(killed);
+    /// The policy stays, and nobody is pinned any more.
+    fn forget_pins(&mut self) {
+        self.board = Switchboard::new(self.board.policy().clone(), self.pins);
     }
 
     fn draw(&self, policy: &Policy, call: CallNo, class: Class) -> Decision {
@@ -92,16 +90,14 @@ impl Switch for PlantedSwitch {
 
     fn set_percents(&mut self, percents: Percents) {
         let before = self.board.policy().clone();
+        self.board.set_percents(percents);
         match self.bug {
-            Bug::PinsForgotten => self.forget_pins(percents, before.killed),
+            Bug::PinsForgotten => self.forget_pins(),
             Bug::RaiseMoves if before.percents.lower(percents) == before.percents => {
-                self.forget_pins(percents, before.killed);
+                self.forget_pins();
             }
-            Bug::StalePolicy => {
-                self.stale = Some(before);
-                self.board.set_percents(percents);
-            }
-            _ => self.board.set_percents(percents),
+            Bug::StalePolicy => self.stale = Some(before),
+            _ => {}
         }
     }
 
