@@ -60,6 +60,16 @@ impl Switch for PlantedSwitch {
             (Bug::BucketRedrawn, Some(_)) => {
                 Decision { drawn: decision.drawn, ..self.draw(policy, call, class) }
             }
+            (Bug::KillKeepsPins, Some(session)) => {
+                if decision.drawn && self.in_v3.contains(session) {
+                    let (lane, reason) = (Lane::V3, Reason::Pinned);
+                    return Decision { lane, reason, drawn: false, ..decision };
+                }
+                if decision.lane == Lane::V3 {
+                    self.in_v3.insert(session.clone());
+                }
+                decision
+            }
             (Bug::KillMissesAnonymous, None) if policy.killed => {
                 let alive = Policy { killed: false, ..policy.clone() };
                 self.draw(&alive, call, class)

@@ -54,7 +54,7 @@ impl Trigger {
             Self::Queue => each_lane(options, |lane| lane.max_waiting = 20),
             Self::Session => options.mix.anonymous = 200_000,
             Self::Policy => options.operators.change_every = Duration::from_millis(300),
-            Self::Resize => options.operators.resize_every = Duration::from_millis(300),
+            Self::Resize => options.operators.resize_every = Duration::from_millis(60),
             Self::Drain => {
                 options.operators.drain_before = [options.calls / 4; 2];
                 options.operators.drain_timeout = Duration::from_millis(20);

@@ -1,5 +1,7 @@
 //! A machine with a bug: events are altered on their way in, actions on their way out.
 
+mod races;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use poolshift::machine::{
 use poolshift::pool::{PoolStatus, WorkerId};
 
 use crate::planted::Bug;
+use crate::planted::machine::races::Memory;
 
 /// How late the lazy timer is.
 const LAZY: Duration = Duration::from_millis(10);
@@ -47,7 +50,8 @@ pub fn terms(promised: &Terms, bug: Option<Bug>) -> Terms {
 pub struct Planted<M> {
     machine: M,
     bug: Option<Bug>,
-    run_timeout: Duration,
+    promised: Terms,
+    memory: Memory,
     /// Actions that the machine has not asked for.
     extra: VecDeque<Action>,
     /// Calls that are told to be finished in another way than the machine believes.
@@ -70,7 +74,8 @@ impl<M: PoolMachine> Planted<M> {
         Self {
             machine,
             bug,
-            run_timeout: promised.run_timeout,
+            promised: promised.clone(),
+            memory: Memory::default(),
             extra: VecDeque::new(),
             believed: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -117,7 +122,7 @@ impl<M: PoolMachine> Planted<M> {
                 Bug::GarbageForgiven,
                 Event::CallBroke { call, worker, cause: Breakage::Garbled, .. },
             ) => self.believe(call, worker, End::Protocol),
-            (_, event) => event,
+            (_, event) => return self.raced(bug, event),
         })
     }
 
@@ -147,10 +152,11 @@ impl<M: PoolMachine> Planted<M> {
 
     /// What the driver is told of an action; nothing if the bug swallows it.
     fn told(&mut self, action: Action) -> Option<Action> {
+        let is_heard = self.heard(&action);
         match &action {
             Action::Assign { call, worker } => {
                 self.assigned += 1;
-                self.running.insert(*call, (*worker, self.now + self.run_timeout));
+                self.running.insert(*call, (*worker, self.now + self.promised.run_timeout));
                 if let Some(session) = self.sessions.get(call) {
                     self.housed.entry(*worker).or_default().insert(session.clone());
                 }
@@ -162,6 +168,7 @@ impl<M: PoolMachine> Planted<M> {
             _ => {}
         }
         match (self.bug, action) {
+            _ if !is_heard => None,
             (Some(Bug::CancelLost), Action::Finish { end: End::Cancelled, .. })
             | (Some(Bug::RejectionLost), Action::Finish { end: End::Rejected(_), .. }) => None,
             (Some(Bug::DrainStrands), Action::Finish { end: End::Draining, .. })
@@ -192,10 +199,8 @@ impl<M: PoolMachine> PoolMachine for Planted<M> {
     fn handle(&mut self, now: Moment, event: Event) {
         self.now = now;
         self.is_timer = event == Event::DeadlineReached;
+        let believed = self.remember(now, &event);
         match (&event, self.bug) {
-            (Event::Submit { call, session: Some(session), .. }, Some(Bug::LossUntold)) => {
-                self.sessions.insert(*call, session.clone());
-            }
             (Event::WorkerExited { worker }, Some(Bug::LossUntold)) => {
                 self.forget_losses(now, *worker);
             }
@@ -207,7 +212,7 @@ impl<M: PoolMachine> PoolMachine for Planted<M> {
             None => Some(event),
         };
         if let Some(event) = event {
-            self.machine.handle(now, event);
+            self.machine.handle(believed, event);
         }
     }
 
@@ -215,12 +220,16 @@ impl<M: PoolMachine> PoolMachine for Planted<M> {
         if let Some(extra) = self.extra.pop_front() {
             return Some(extra);
         }
-        while let Some(action) = self.machine.next_action() {
-            if let Some(action) = self.told(action) {
-                return Some(action);
+        loop {
+            while let Some(action) = self.machine.next_action() {
+                if let Some(action) = self.told(action) {
+                    return Some(action);
+                }
+            }
+            if !self.settle() {
+                return None;
             }
         }
-        None
     }
 
     fn next_deadline(&self) -> Option<Moment> {
