@@ -31,11 +31,24 @@ pub struct PlannedCall {
     pub ends_session: bool,
     /// Its own budget, if it brings one.
     pub budget: Option<Duration>,
-    /// After how long its caller goes away, if it does.
-    pub cancel_after: Option<Duration>,
+    /// When its caller goes away, if it does.
+    pub leaves: Option<Leaves>,
     /// Whether it kills every worker that is given it (fault 32).
     pub is_poison: bool,
 }
+
+/// When a caller goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// So long after it was meant to come.
+    After(Duration),
+    /// As it is handed its first worker: just before it looks, or just after.
+    AtHandOff,
+}
+
+/// Of the callers that go away, those that do so at the hand-off. It is a moment that no span
+/// drawn beforehand would meet often.
+const AT_HAND_OFF: PerMillion = 100_000;
 
 /// All calls of a run, in order.
 #[derive(Debug)]
@@ -136,7 +149,9 @@ impl Iterator for Workload {
             idempotent,
             ends_session,
             budget: limited(self.mix.budgets, &mut stream),
-            cancel_after: limited(self.mix.cancels, &mut stream),
+            leaves: limited(self.mix.cancels, &mut stream).map(|span| {
+                if stream.chance(AT_HAND_OFF) { Leaves::AtHandOff } else { Leaves::After(span) }
+            }),
             is_poison: self.poison > 0 && stream.chance(self.poison),
         })
     }

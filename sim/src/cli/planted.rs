@@ -36,6 +36,8 @@ struct Row {
     killed: bool,
     law: Option<&'static str>,
     seeds_to_kill: Option<u64>,
+    /// The scenario of the last of them.
+    scenario: Option<&'static str>,
 }
 
 pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
@@ -57,16 +59,21 @@ pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
 fn row(bug: Bug, seeds: u64, calls: u64) -> Row {
     let kill = hunt(bug, seeds, calls);
     let law = kill.as_ref().map(|kill| kill.law);
+    let scenario = kill.as_ref().map(|kill| kill.scenario);
     let seeds_to_kill = kill.map(|kill| kill.seeds);
     let (name, story, needs_two) = (bug.as_str(), bug.story(), bug.needs_two());
-    Row { name, story, needs_two, killed: law.is_some(), law, seeds_to_kill }
+    Row { name, story, needs_two, killed: law.is_some(), law, seeds_to_kill, scenario }
 }
 
 fn text(report: &Report) -> String {
-    let mut text = format!("{:<22} {:<6} {:>5}  what somebody did wrong\n", "bug", "law", "seeds");
-    for Row { name, story, law, seeds_to_kill, .. } in &report.bugs {
+    let mut text = format!(
+        "{:<22} {:<6} {:>5} {:<8}  what somebody did wrong\n",
+        "bug", "law", "seeds", "scenario"
+    );
+    for Row { name, story, law, seeds_to_kill, scenario, .. } in &report.bugs {
         let seeds = seeds_to_kill.map_or("-".to_owned(), |seeds| seeds.to_string());
-        let _ = writeln!(text, "{name:<22} {:<6} {seeds:>5}  {story}", law.unwrap_or("ALIVE"));
+        let (law, scenario) = (law.unwrap_or("ALIVE"), scenario.unwrap_or("-"));
+        let _ = writeln!(text, "{name:<22} {law:<6} {seeds:>5} {scenario:<8}  {story}");
     }
     let Report { killed, total, median_seeds_to_kill, .. } = report;
     let _ = writeln!(text, "{killed} of {total} killed, median after {median_seeds_to_kill} seeds");

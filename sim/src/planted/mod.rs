@@ -161,6 +161,10 @@ impl Rig for Infected {
     }
 }
 
+/// Where a bug is hunted: the first has everything at usual rates, the second a random half of it
+/// at any rate, in pools of any size. Neither knows which bug it is after.
+const GROUNDS: [Scenario; 2] = [Scenario::Full, Scenario::Swarm];
+
 /// How a bug was found out.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Kill {
@@ -168,14 +172,19 @@ pub struct Kill {
     pub law: &'static str,
     /// How many seeds that took, from 1.
     pub seeds: u64,
+    /// The scenario of the last of them, by its name.
+    pub scenario: &'static str,
 }
 
-/// Runs the bug under `full` until a law is broken; none if it outlives that many seeds.
+/// Runs the bug under `full` and `swarm`, seed by seed, until a law is broken; none if it
+/// outlives that many seeds.
 #[must_use]
 pub fn hunt(bug: Bug, seeds: u64, calls: u64) -> Option<Kill> {
-    (1..=seeds).find_map(|seed| {
-        let found = run(&Infected(bug), seed, Scenario::Full.options(seed, calls));
-        let first = found.verdict.broken.first()?;
-        Some(Kill { law: first.law, seeds: seed })
-    })
+    (1..=seeds).find_map(|seeds| GROUNDS.into_iter().find_map(|it| killed(bug, seeds, it, calls)))
+}
+
+fn killed(bug: Bug, seed: u64, scenario: Scenario, calls: u64) -> Option<Kill> {
+    let found = run(&Infected(bug), seed, scenario.options(seed, calls));
+    let law = found.verdict.broken.first()?.law;
+    Some(Kill { law, seeds: seed, scenario: scenario.as_str() })
 }

@@ -24,6 +24,8 @@ pub(crate) struct Booking {
     /// The session that a good answer ends.
     pub(crate) ending: Option<(SessionNo, SessionId)>,
     pub(crate) is_poison: bool,
+    /// Whether its caller goes away as it is handed a worker.
+    pub(crate) leaves_at_hand_off: bool,
     pub(crate) stage: Stage,
     /// The worker that had it last.
     pub(crate) worker: Option<WorkerId>,

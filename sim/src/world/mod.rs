@@ -31,7 +31,7 @@ use crate::fault::Fault;
 use crate::options::Options;
 use crate::rng::{Seed, Stream};
 use crate::trace::{CallNo, Closing, Event, Phase, TraceHash, Watcher};
-use crate::workload::{Act, Acts, PlannedCall, Workload};
+use crate::workload::{Act, Acts, Leaves, PlannedCall, Workload};
 use crate::world::bookings::{Booking, Stage};
 use crate::world::pool::Pool;
 use crate::world::scene::{Due, Matter, Scene};
@@ -277,7 +277,7 @@ impl<R: Rig, W: Watcher> World<R, W> {
         let (epoch, drawn) = (decision.epoch, decision.drawn);
         self.scene.tell(Event::Route { call, lane, epoch, reason, drawn, percent });
         let ticket = Ticket(call.0);
-        if let Some(after) = planned.cancel_after {
+        if let Some(Leaves::After(after)) = planned.leaves {
             self.scene.at(at + after, Due::Cancel(ticket));
         }
         let ending = session.clone().filter(|_| planned.ends_session);
@@ -294,6 +294,7 @@ impl<R: Rig, W: Watcher> World<R, W> {
             deadline: deadline.unwrap_or(now + budget),
             ending,
             is_poison: planned.is_poison,
+            leaves_at_hand_off: planned.leaves == Some(Leaves::AtHandOff),
             stage: Stage::Open,
             worker: None,
             lease: None,

@@ -176,8 +176,15 @@ impl<M: PoolMachine> Pool<M> {
         booking.exchanging = false;
         booking.left = None;
         booking.attempts += 1;
+        let leaves = std::mem::take(&mut booking.leaves_at_hand_off);
         self.hold(worker, Holder::Caller(ticket));
-        scene.ring(ticket);
+        if leaves {
+            // Both are due now, and the agenda draws which is first.
+            scene.at(now, Due::Cancel(ticket));
+            scene.at(now, Due::Caller(ticket));
+        } else {
+            scene.ring(ticket);
+        }
     }
 
     fn hold(&mut self, worker: WorkerId, holder: Holder) {
