@@ -5,7 +5,8 @@
 //! - [`world`] plays a whole service in virtual time around the production machines, or around
 //!   what a [`world::Rig`] puts in their place; [`workload`] plans its calls, [`options`] and
 //!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.
-//! - [`run`](mod@run) is one run with its checkers, [`report`] what it prints.
+//! - [`run`](mod@run) is one run with its checkers, [`trial`] what can only be tried beside it,
+//!   [`report`] what is printed.
 //! - [`planted`] has bugs in the product's place, to see that the laws find them.
 //! - [`oracle`] knows what queueing theory expects, and [`textbook`] puts the real machines
 //!   beside it.
@@ -26,6 +27,7 @@ pub mod checkers;
 pub mod planted;
 pub mod report;
 pub mod run;
+pub mod trial;
 pub mod verdict;
 
 pub mod oracle;

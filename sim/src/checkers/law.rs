@@ -74,12 +74,6 @@ laws! {
     L9 "the events of one moment, and of one second, are bounded by the work there is";
 }
 
-impl Law {
-    /// Laws that a trace cannot show: bytes, which the shell rig counts and reports, and the
-    /// equality of two runs, which the runner reports.
-    pub const REPORTED: [Self; 2] = [Self::S18, Self::S26];
-}
-
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

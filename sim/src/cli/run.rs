@@ -8,6 +8,7 @@ use poolshift_sim::options::Arrivals;
 use poolshift_sim::report::{Summary, text};
 use poolshift_sim::run::run as run_world;
 use poolshift_sim::scenario::Scenario;
+use poolshift_sim::trial::trial;
 use poolshift_sim::world::Product;
 
 use crate::cli::failure::Failure;
@@ -45,7 +46,10 @@ pub(crate) fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.arrivals {
         options.set_arrivals(read(path)?);
     }
-    let run = run_world(&Product, args.seed, options);
+    let run = match scenario {
+        Scenario::Full => trial(args.seed, options),
+        _ => run_world(&Product, args.seed, options),
+    };
     let summary = Summary::of(args.seed, scenario.as_str(), &run);
     let printed = match json {
         true => serde_json::to_string(&summary).expect("a summary is plain data") + "\n",

@@ -77,7 +77,7 @@
 //! | S18 | the host makes no room for more than a frame may have |
 //! | S19 | a complete reply is no lost worker; the books have what was told, and no more |
 //! | S23 S24 | the policy at the submit decides, also a kill; what runs, runs in that lane |
-//! | S26 | one seed, one trace: by the tests |
+//! | S26 | one seed, one trace: by the tests, in one process and in two |
 //! | L6 L9 | a run ends; no task spins |
 //!
 //! The other laws speak of queues, leases and moments of decisions, which the world checks.

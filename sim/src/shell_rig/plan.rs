@@ -168,7 +168,8 @@ fn fault(stream: &mut Stream) -> Act {
         9 => Act::Garble,
         // Header and envelope: a flip in the result is beyond detection.
         10 => Act::FlipBit { bit: stream.below(36 * 8) as usize },
-        11 => Act::ClaimLength { bytes: *stream.pick(&[0, 9, 1000, 60_000, u32::MAX]) },
+        // Impossible, short of what follows, close to the limit, at it, and beyond it.
+        11 => Act::ClaimLength { bytes: *stream.pick(&[0, 9, 60_000, 65_536, 65_537, u32::MAX]) },
         12 => Act::Print,
         13 => Act::CloseStdout,
         14 => Act::ExitHoldingPipe,

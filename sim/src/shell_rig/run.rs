@@ -13,15 +13,15 @@ use poolshift::{Args, BadCall, Call, Lane, Outcome, Pool, Ran, SessionId};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
-use crate::checkers::Law;
+use crate::checkers::{Checkers, Held, Law, Tally};
 use crate::rng::Seed;
 use crate::shell_rig::handoff::{Handoff, Yields};
 use crate::shell_rig::journal::Journal;
 use crate::shell_rig::onlooker::Onlooker;
 use crate::shell_rig::plan::{Leaves, Move, Plan, Planned, RigOptions};
-use crate::shell_rig::service::{Service, ground};
+use crate::shell_rig::service::{MAX_ROOM, Service, ground};
 use crate::trace::{CallNo, Event, SessionNo, TraceHash, TraceHasher, Watcher};
-use crate::verdict::Broken;
+use crate::verdict::{Broken, Verdict};
 
 /// Much longer than any run: whoever still waits then waits for ever.
 const HORIZON: Duration = Duration::from_secs(600);
@@ -39,6 +39,8 @@ pub struct Report {
     pub left: u64,
     /// Executed calls that did harm, by the number of their fault in the catalogue.
     pub struck: BTreeMap<u8, u64>,
+    /// S18: how often the room for a read was judged, and how often it was large.
+    pub bytes: Tally,
     /// What was broken, in order.
     pub violations: Vec<Broken>,
 }
@@ -65,15 +67,20 @@ pub fn run(seed: u64, options: &RigOptions, watcher: &mut impl Watcher) -> Repor
     if let Some(closing) = &played.closing {
         all.end(closing);
     }
+    let mut bytes = Checkers::new();
+    played.room.iter().for_each(|room| bytes.holds(Held::Frame, *room, MAX_ROOM));
+    let bytes = Verdict::of(&bytes);
     let mut violations = played.journal.breaches();
     violations.extend(onlooker.violations().iter().cloned());
     violations.extend(played.broken);
+    violations.extend(bytes.broken);
     Report {
         hash: hasher.value(),
         events: trace.len() as u64,
         outcomes: onlooker.outcomes().clone(),
         left: onlooker.left(),
         struck: played.struck,
+        bytes: bytes.laws[&Law::S18],
         violations,
     }
 }
@@ -82,6 +89,8 @@ struct Played {
     journal: Arc<Journal>,
     closing: Option<crate::trace::Closing>,
     struck: BTreeMap<u8, u64>,
+    /// What each lane made room for in one read, at most.
+    room: [usize; 2],
     /// What ended the run before its time.
     broken: Vec<Broken>,
 }
@@ -109,11 +118,11 @@ async fn play(seed: Seed, options: &RigOptions, plan: &Plan) -> Played {
         Ok(panics) => panics.into_iter().for_each(|what| breaks("panic", what)),
         Err(_) => breaks(Law::L6.as_str(), format!("the run is not over after {HORIZON:?}")),
     }
-    rig.service.judge_room(&journal);
+    let room = rig.service.most_room();
     let is_whole = broken.is_empty();
     let closing = is_whole.then(|| rig.service.closing(&journal));
     let struck = rig.struck(plan);
-    Played { journal, closing, struck, broken }
+    Played { journal, closing, struck, room, broken }
 }
 
 /// What callers and operators share.

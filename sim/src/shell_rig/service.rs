@@ -19,7 +19,6 @@ use poolshift::v3_pool::V3Pool;
 use poolshift::v3_pool::config::V3Config;
 use poolshift::{Lane, Pool, PoolStatus, StartError};
 
-use crate::checkers::Law;
 use crate::rng::Seed;
 use crate::shell_rig::handoff::Yields;
 use crate::shell_rig::journal::Journal;
@@ -38,8 +37,8 @@ const PROBE_AFTER: Duration = Duration::from_millis(60);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(80));
 /// Small, so that S18 is put to the test.
 const MAX_FRAME: usize = 64 * 1024;
-/// What the host may have ready beside a frame: its own read, and what growing rounds up to.
-const ROOM: usize = 2 * MAX_FRAME;
+/// What the host may have ready for one read: a frame, or the rest of one and a read's worth.
+pub(super) const MAX_ROOM: usize = MAX_FRAME + 16 * 1024;
 /// Sessions outlive every run: what ends them here is a command or an operator.
 const SESSION: Duration = Duration::from_secs(3600);
 
@@ -88,15 +87,9 @@ impl Service {
         Ok(Self { router: Arc::new(router), spawners, commands })
     }
 
-    /// S18: what the host made room for, at most.
-    pub(super) fn judge_room(&self, journal: &Journal) {
-        for spawner in &self.spawners {
-            let room = spawner.most_room();
-            if room > ROOM {
-                let what = format!("room for {room} bytes, where a frame has {MAX_FRAME}");
-                journal.breach(Law::S18, what);
-            }
-        }
+    /// S18: what the host made room for in one read, at most, in each lane.
+    pub(super) fn most_room(&self) -> [usize; 2] {
+        self.spawners.each_ref().map(FakeSpawner::most_room)
     }
 
     pub(super) fn closing(&self, journal: &Journal) -> Closing {

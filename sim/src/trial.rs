@@ -1,0 +1,52 @@
+//! What a run by itself cannot show, tried beside it: that it can be made again (S26), and what
+//! the host makes of bytes (S18 and the onlooker's laws).
+
+use std::collections::BTreeMap;
+
+use crate::checkers::{Checkers, Law};
+use crate::options::Options;
+use crate::run::{Run, run};
+use crate::shell_rig::plan::RigOptions;
+use crate::shell_rig::run as shell;
+use crate::verdict::Verdict;
+use crate::world::Product;
+
+/// How many of the run's calls are made twice more: as many as have met each kind of event.
+const AGAIN: u64 = 20_000;
+
+/// How many runs of the shell there are at least, and at most. Some six of them meet a length
+/// near the limit once; that none of so many does is not to be expected of any seed.
+const SHELLS: (u64, u64) = (8, 64);
+
+/// A run of the product, with what is tried beside it. Its figures are of the run alone.
+#[must_use]
+pub fn trial(seed: u64, options: Options) -> Run {
+    let shorter = Options { calls: options.calls.min(AGAIN), ..options.clone() };
+    let mut run = run(&Product, seed, options);
+    run.verdict.add(made_twice(seed, &shorter));
+    for shell in 0..SHELLS.1 {
+        let is_tested = run.verdict.laws[&Law::S18].sometimes > 0;
+        if shell >= SHELLS.0 && (is_tested || !run.verdict.broken.is_empty()) {
+            break;
+        }
+        run.verdict.add(shell_run(seed.wrapping_add(shell)));
+    }
+    run
+}
+
+fn made_twice(seed: u64, options: &Options) -> Verdict {
+    let [first, again] = [(); 2].map(|()| run(&Product, seed, options.clone()));
+    let mut checkers = Checkers::new();
+    if let (Some(first), Some(again)) = (&first.ended, &again.ended) {
+        checkers.made_again(first.hash, again.hash);
+    }
+    let mut verdict = Verdict::of(&checkers);
+    verdict.broken.extend(first.verdict.broken);
+    verdict
+}
+
+fn shell_run(seed: u64) -> Verdict {
+    let options = RigOptions { calls: 120, faults: 500_000, ..RigOptions::swarm(seed) };
+    let report = shell::run(seed, &options, &mut ());
+    Verdict { laws: BTreeMap::from([(Law::S18, report.bytes)]), broken: report.violations }
+}
