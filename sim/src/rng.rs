@@ -26,7 +26,7 @@ pub enum Domain {
     Strike,
     /// The order of what is due at one moment.
     Order,
-    /// How long the host takes to notice things.
+    /// How long the host takes to notice things, and which caller it wakes first.
     Lag,
     /// How often a task steps aside where work changes hands, in the shell rig.
     Handoff,
@@ -47,6 +47,37 @@ impl Seed {
         }
         Stream { rng: ChaCha8Rng::from_seed(key) }
     }
+
+    /// The lots of this purpose.
+    #[must_use]
+    pub fn lots(self, domain: Domain) -> Lots {
+        Lots { key: self.stream(domain, 0, 0).below(u64::MAX) }
+    }
+}
+
+/// Lots for what is too frequent to have a stream of its own: each is a function of (seed,
+/// domain, what it is for, when), so none depends on how many were drawn before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lots {
+    key: u64,
+}
+
+impl Lots {
+    /// The lot of this thing at this moment.
+    #[must_use]
+    #[inline]
+    pub const fn draw(self, what: u64, at: u64) -> u64 {
+        scrambled(scrambled(self.key ^ what).wrapping_add(at))
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele et al., 2014): integers alone, the same on every host.
+#[inline]
+const fn scrambled(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// A stream of draws.
@@ -168,6 +199,18 @@ mod tests {
         let mut stream = Seed(0).stream(Domain::Swarm, 0, 0);
         assert_eq!(stream.bits(), u32::from_le_bytes([0x3e, 0x00, 0xef, 0x2f]));
         assert_eq!(stream.bits(), u32::from_le_bytes([0x89, 0x5f, 0x40, 0xd6]));
+    }
+
+    #[test]
+    fn lots_are_frozen_and_part_by_each_part_of_their_key() {
+        // The first output of SplitMix64 from the state 0, as its authors publish it.
+        assert_eq!(scrambled(0), 0xe220_a839_7b1d_cdaf);
+        let lots = [(1, Domain::Order), (2, Domain::Order), (1, Domain::Lag)]
+            .map(|(seed, domain)| Seed(seed).lots(domain));
+        let mut draws: Vec<u64> = lots.iter().map(|lots| lots.draw(1, 1)).collect();
+        draws.extend([lots[0].draw(2, 1), lots[0].draw(1, 2), lots[0].draw(1, 0)]);
+        assert_eq!(draws.iter().collect::<std::collections::BTreeSet<_>>().len(), 6);
+        assert_eq!(lots[0].draw(1, 1), draws[0], "whatever was drawn meanwhile");
     }
 
     #[test]

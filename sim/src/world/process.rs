@@ -115,9 +115,10 @@ impl<M: PoolMachine> Pool<M> {
         if seat.holder == Holder::Nobody {
             return;
         }
-        match scene.lag() {
+        let due = Due::Worker(self.lane, worker, Matter::Heard);
+        match scene.lag(due) {
             None => self.heard(scene, worker),
-            Some(lag) => scene.after(lag, Due::Worker(self.lane, worker, Matter::Heard)),
+            Some(lag) => scene.after(lag, due),
         }
     }
 

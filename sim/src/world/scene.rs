@@ -8,7 +8,7 @@ use poolshift::{Lane, WorkerId};
 
 use crate::fault::{Fault, Strikes};
 use crate::options::{FaultRates, Options};
-use crate::rng::{Domain, Seed, Stream};
+use crate::rng::{Domain, Lots, Seed, Stream};
 use crate::trace::{Event, Stamp, TraceHasher, Watcher};
 use crate::world::agenda::Agenda;
 use crate::world::bookings::Bookings;
@@ -58,6 +58,24 @@ pub(crate) enum Matter {
 }
 
 impl Due {
+    /// What is due, as a number: equal for equal things only.
+    #[inline]
+    pub(crate) const fn code(self) -> u64 {
+        let (tag, rest) = match self {
+            Self::Arrival => (0, 0),
+            Self::Act => (1, 0),
+            Self::Cancel(ticket) => (2, ticket.0),
+            Self::Caller(ticket) => (3, ticket.0),
+            Self::Timer(lane) => (4, lane as u64),
+            Self::Strike(fault) => (5, fault as u64),
+            Self::Worker(lane, worker, matter) => {
+                let slot = (worker.slot as u64) << 1 | lane as u64;
+                (6 + matter as u64, slot << 32 | worker.generation as u64)
+            }
+        };
+        tag << 60 | rest
+    }
+
     /// Whether the host does it, and so cannot while it stands still.
     pub(crate) const fn is_the_hosts(self) -> bool {
         match self {
@@ -86,7 +104,7 @@ pub(crate) struct Scene<W> {
     pub(crate) hasher: TraceHasher,
     pub(crate) told: u64,
     agenda: Agenda<Due>,
-    lag: Stream,
+    lags: Lots,
     rates: FaultRates,
     /// The rates of requests, summed: most requests need no more than this.
     request_total: u32,
@@ -106,8 +124,8 @@ impl<W: Watcher> Scene<W> {
             watcher,
             hasher: TraceHasher::new(),
             told: 0,
-            agenda: Agenda::new(seed.stream(Domain::Order, 0, 0)),
-            lag: seed.stream(Domain::Lag, 0, 0),
+            agenda: Agenda::new(seed.lots(Domain::Order)),
+            lags: seed.lots(Domain::Lag),
             request_total: rates.total(Strikes::Request),
             rates,
             options,
@@ -158,7 +176,7 @@ impl<W: Watcher> Scene<W> {
     /// What the host or a worker does at this moment; not before the present one.
     #[inline]
     pub(crate) fn at(&mut self, at: Moment, due: Due) {
-        self.agenda.put(at.max(self.now), due);
+        self.agenda.put(at.max(self.now), due.code(), due);
     }
 
     pub(crate) fn after(&mut self, span: Duration, due: Due) {
@@ -167,20 +185,25 @@ impl<W: Watcher> Scene<W> {
 
     /// What the host does next: at once or a little later, but in any order with the rest.
     pub(crate) fn soon(&mut self, due: Due) {
-        let span = self.lag().unwrap_or(Duration::ZERO);
+        let span = self.lag(due).unwrap_or(Duration::ZERO);
         self.after(span, due);
     }
 
-    /// How long the host takes to notice something; nothing if it does before all else.
+    /// How long the host takes to get to what is due; nothing if it does so before all else.
     #[inline]
-    pub(crate) fn lag(&mut self) -> Option<Duration> {
-        if self.options.lags == 0 || !self.lag.chance(self.options.lags) {
+    pub(crate) fn lag(&mut self, due: Due) -> Option<Duration> {
+        if self.options.lags == 0 {
+            return self.is_stalled().then_some(Duration::ZERO);
+        }
+        let lot = self.lags.draw(due.code(), self.now.as_nanos());
+        let (chance, length) = (lot >> 32, lot & u64::from(u32::MAX));
+        if chance * 1_000_000 >> 32 >= u64::from(self.options.lags) {
             return self.is_stalled().then_some(Duration::ZERO);
         }
         let longest = self.options.host_lag.as_nanos() as u64;
         // Half of them take no time at all: what is due at one moment comes in any order.
-        let lag = self.lag.below(2 * longest + 2);
-        Some(Duration::from_nanos(lag.saturating_sub(longest)))
+        let lag = (u128::from(length) * u128::from(2 * longest + 2)) >> 32;
+        Some(Duration::from_nanos((lag as u64).saturating_sub(longest)))
     }
 
     pub(crate) fn is_stalled(&self) -> bool {
@@ -200,8 +223,10 @@ impl<W: Watcher> Scene<W> {
     pub(crate) fn take_ring(&mut self) -> Option<Ticket> {
         match self.rings.len() {
             0 | 1 => self.rings.pop(),
-            several => {
-                let first = self.lag.below(several as u64) as usize;
+            _ => {
+                let (lots, now) = (self.lags, self.now.as_nanos());
+                let lot = |ticket: &Ticket| lots.draw(Due::Caller(*ticket).code(), now);
+                let (first, _) = self.rings.iter().enumerate().min_by_key(|it| lot(it.1))?;
                 Some(self.rings.swap_remove(first))
             }
         }
@@ -209,7 +234,7 @@ impl<W: Watcher> Scene<W> {
 
     /// Wakes a caller: before anything else happens, or when the host gets to it.
     pub(crate) fn ring(&mut self, ticket: Ticket) {
-        match self.lag() {
+        match self.lag(Due::Caller(ticket)) {
             None => self.rings.push(ticket),
             Some(lag) => self.after(lag, Due::Caller(ticket)),
         }
