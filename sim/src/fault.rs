@@ -1,5 +1,9 @@
 //! What can go wrong around a pool, by its number in the fault catalogue.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// A kind of fault. Numbers that are missing are bytes on a pipe (18, 21-23, 27, 28, 30), which
 /// only the shell can see, or nothing that a machine could notice (34, the wall clock).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,6 +169,21 @@ impl Fault {
             | Self::HostStall => Strikes::Moment,
             _ => Strikes::Request,
         }
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_str().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name: Cow<'_, str> = Deserialize::deserialize(deserializer)?;
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        let unknown = || de::Error::custom(format!("no fault is called {name:?}: use {}", known()));
+        Self::named(&name).ok_or_else(unknown)
     }
 }
 

@@ -16,9 +16,11 @@
 pub mod fault;
 pub mod trace;
 
+pub mod hazard;
 pub mod options;
 pub mod rng;
 pub mod scenario;
+pub mod source;
 pub mod window;
 pub mod workload;
 pub mod world;

@@ -8,6 +8,7 @@ use poolshift::clock::Moment;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::{Class, SessionId};
+use serde::{Deserialize, Serialize};
 
 use crate::fault::Strikes;
 use crate::options::{Arrivals, Mix, Options, PerMillion};
@@ -87,10 +88,9 @@ impl Workload {
     }
 
     fn new_session(&mut self) -> (SessionNo, SessionId) {
-        let number = self.sessions;
+        let number = SessionNo(self.sessions);
         self.sessions += 1;
-        let id = SessionId::new(&format!("session-{number}")).expect("it is short");
-        (SessionNo(number), id)
+        (number, session_id(number))
     }
 
     /// The moment of the next call; nothing after the last of a trace.
@@ -121,6 +121,11 @@ impl Workload {
         }
         (Some(session), is_last && stream.chance(self.mix.ends_sessions))
     }
+}
+
+/// The id of a session, which decides where the router sends it.
+pub(crate) fn session_id(SessionNo(number): SessionNo) -> SessionId {
+    SessionId::new(&format!("session-{number}")).expect("it is short")
 }
 
 impl Iterator for Workload {
@@ -167,7 +172,8 @@ fn class_of(mix: &Mix, stream: &mut Stream) -> Class {
 }
 
 /// What an operator does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Act {
     /// Sets V3's shares.
     Percents(Percents),

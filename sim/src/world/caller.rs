@@ -4,7 +4,8 @@
 use poolshift::machine::{Breakage, Event as Input, PoolMachine, Reply, Sent, Ticket};
 use poolshift::{SessionId, WorkerId};
 
-use crate::fault::{Fault, Strikes};
+use crate::fault::Fault;
+use crate::hazard::Place;
 use crate::rng::{Domain, Stream};
 use crate::trace::{CallNo, Cause, Event, ExitHow, SessionNo, Watcher};
 use crate::world::bookings::Stage;
@@ -59,7 +60,7 @@ impl<M: PoolMachine> Pool<M> {
         let booking = scene.bookings.get(ticket).expect("its caller holds a lease");
         let (attempt, is_poison) = (u64::from(booking.attempts), booking.is_poison);
         let mut stream = scene.seed.stream(Domain::Execution, ticket.0, attempt);
-        let drawn = scene.draw(Strikes::Request, &mut stream);
+        let drawn = scene.draw(Place::Request(CallNo(ticket.0), attempt), &mut stream);
         let fault = if is_poison { Some(Fault::Poison) } else { drawn };
         let seat = &self.seats[worker.slot as usize];
         let is_up = seat.is(worker) && seat.stage == SeatStage::Up && seat.process.is_alive;

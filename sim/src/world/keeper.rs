@@ -5,7 +5,8 @@ use std::time::Duration;
 use poolshift::WorkerId;
 use poolshift::machine::{Event as Input, PoolMachine, Reply, Sent, Stop};
 
-use crate::fault::{Fault, Strikes};
+use crate::fault::Fault;
+use crate::hazard::Place;
 use crate::rng::{Domain, Law, Stream};
 use crate::trace::{Event, ExitHow, Frame, Refused, Unready, Watcher};
 use crate::world::caller::a_moment;
@@ -36,7 +37,7 @@ impl<M: PoolMachine> Pool<M> {
         self.seats[slot].take(worker);
         self.staff += 1;
         let mut stream = self.stream(scene, worker, Turn::Start);
-        let fault = scene.draw(Strikes::Start, &mut stream);
+        let fault = scene.draw(Place::Start(self.lane, worker), &mut stream);
         let exhausted = scene.now < scene.exhausted_until;
         if exhausted || fault == Some(Fault::SpawnMissing) {
             let refused = if exhausted { Refused::Exhausted } else { Refused::Missing };
@@ -130,7 +131,8 @@ impl<M: PoolMachine> Pool<M> {
             }
             Stop::Politely => {
                 let is_free = seat.holder == Holder::Nobody;
-                if seat.process.is_alive && scene.draw(Strikes::Stop, &mut stream).is_some() {
+                let place = Place::Stop(lane, worker);
+                if seat.process.is_alive && scene.draw(place, &mut stream).is_some() {
                     seat.process.ignores_term = true;
                     scene.strike(Some(lane), Fault::IgnoresTerm, Some(worker));
                 } else if is_free {

@@ -18,6 +18,7 @@ mod strikes;
 mod switch;
 mod worker;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use poolshift::clock::Moment;
@@ -29,7 +30,8 @@ pub use crate::world::switch::{Switch, Switchboard};
 
 use crate::fault::Fault;
 use crate::options::Options;
-use crate::rng::{Seed, Stream};
+use crate::rng::Seed;
+use crate::source::{Feed, Milestone, Source};
 use crate::trace::{CallNo, Closing, Event, Phase, TraceHash, Watcher};
 use crate::workload::{Act, Acts, Leaves, PlannedCall, Workload};
 use crate::world::bookings::{Booking, Stage};
@@ -49,11 +51,11 @@ pub struct World<R: Rig, W> {
     v2: Pool<R::V2>,
     v3: Pool<R::V3>,
     switch: R::Switch,
-    workload: Workload,
+    calls: Feed<Workload>,
     upcoming: Option<PlannedCall>,
-    acts: Acts,
+    acts: Feed<Acts>,
     act: Option<Act>,
-    strikes: Vec<(Fault, Stream)>,
+    milestones: VecDeque<(u64, Milestone)>,
     submitted: u64,
     ends_by: Moment,
 }
@@ -100,26 +102,33 @@ impl<W> Ended<W> {
 }
 
 impl<R: Rig, W: Watcher> World<R, W> {
-    /// A world in which nothing has happened yet.
+    /// A world in which nothing has happened yet, and which draws all that will.
     #[must_use]
-    pub fn new(rig: &R, seed: u64, options: Options, mut watcher: W) -> Self {
+    pub fn new(rig: &R, seed: u64, options: Options, watcher: W) -> Self {
+        let source = Source::drawn(Seed(seed), &options, None);
+        Self::fed(rig, seed, options, source, watcher)
+    }
+
+    /// A world to which `source` happens. Service times, lags and orders are drawn from the
+    /// seed all the same.
+    #[must_use]
+    pub fn fed(rig: &R, seed: u64, options: Options, source: Source, mut watcher: W) -> Self {
+        let Source { calls, acts, milestones, hazard } = source;
         let ground = options.ground(seed);
         watcher.begin(&ground);
         let seed = Seed(seed);
         let [v2, v3] = ground.lanes;
-        let workload = Workload::new(seed, &options);
-        let acts = Acts::new(seed, &options);
         let (v2_machine, v3_machine) = (rig.v2(&v2), rig.v3(&v3));
         Self {
             switch: rig.switch(&options),
-            scene: Scene::new(seed, options, watcher),
+            scene: Scene::new(seed, options, hazard, watcher),
             v2: Pool::new(Lane::V2, v2, v2_machine),
             v3: Pool::new(Lane::V3, v3, v3_machine),
-            workload,
+            calls,
             upcoming: None,
             acts,
             act: None,
-            strikes: Vec::new(),
+            milestones,
             submitted: 0,
             ends_by: Moment::NEVER,
         }
@@ -177,7 +186,7 @@ impl<R: Rig, W: Watcher> World<R, W> {
 
     fn begin(&mut self) {
         self.tell_policy();
-        if Fault::ALL.iter().any(|fault| self.scene.rate(*fault) > 0) {
+        if self.scene.hazard.is_any() {
             self.scene.tell(Event::Phase { phase: Phase::Chaos });
         }
         self.v2.step(&mut self.scene, Input::DeadlineReached);
@@ -223,7 +232,7 @@ impl<R: Rig, W: Watcher> World<R, W> {
     }
 
     fn plan_arrival(&mut self) {
-        self.upcoming = self.workload.next();
+        self.upcoming = self.calls.next();
         match &self.upcoming {
             Some(planned) => self.scene.at(planned.at, Due::Arrival),
             None => {
@@ -244,20 +253,16 @@ impl<R: Rig, W: Watcher> World<R, W> {
 
     /// What happens at a call's number, whenever that is.
     fn milestones(&mut self, call: CallNo) {
-        let options = &self.scene.options;
-        let [v2, v3] = options.operators.drain_before.map(|before| options.calls - before);
-        let heal = u128::from(options.calls) * u128::from(options.heal_after) / 1_000_000;
-        if call.0 == heal as u64 {
-            for fault in options.healed.clone() {
-                self.scene.heal(fault);
+        while self.milestones.front().is_some_and(|(number, _)| *number <= call.0) {
+            match self.milestones.pop_front() {
+                Some((_, Milestone::Heal(faults))) => {
+                    faults.into_iter().for_each(|fault| self.scene.heal(fault));
+                    self.scene.tell(Event::Phase { phase: Phase::Healed });
+                }
+                Some((_, Milestone::Drain(Lane::V2))) => self.v2.drain(&mut self.scene),
+                Some((_, Milestone::Drain(Lane::V3))) => self.v3.drain(&mut self.scene),
+                None => {}
             }
-            self.scene.tell(Event::Phase { phase: Phase::Healed });
-        }
-        if call.0 == v2 {
-            self.v2.drain(&mut self.scene);
-        }
-        if call.0 == v3 {
-            self.v3.drain(&mut self.scene);
         }
     }
 

@@ -6,8 +6,9 @@ use poolshift::clock::Moment;
 use poolshift::machine::Ticket;
 use poolshift::{Lane, WorkerId};
 
-use crate::fault::{Fault, Strikes};
-use crate::options::{FaultRates, Options};
+use crate::fault::Fault;
+use crate::hazard::{Hazard, Place};
+use crate::options::Options;
 use crate::rng::{Domain, Lots, Seed, Stream};
 use crate::trace::{Event, Stamp, TraceHasher, Watcher};
 use crate::world::agenda::Agenda;
@@ -105,14 +106,11 @@ pub(crate) struct Scene<W> {
     pub(crate) told: u64,
     agenda: Agenda<Due>,
     lags: Lots,
-    rates: FaultRates,
-    /// The rates of requests, summed: most requests need no more than this.
-    request_total: u32,
+    pub(crate) hazard: Hazard,
 }
 
 impl<W: Watcher> Scene<W> {
-    pub(crate) fn new(seed: Seed, options: Options, watcher: W) -> Self {
-        let rates = options.faults.clone();
+    pub(crate) fn new(seed: Seed, options: Options, hazard: Hazard, watcher: W) -> Self {
         Self {
             now: Moment::ZERO,
             seed,
@@ -126,8 +124,7 @@ impl<W: Watcher> Scene<W> {
             told: 0,
             agenda: Agenda::new(seed.lots(Domain::Order)),
             lags: seed.lots(Domain::Lag),
-            request_total: rates.total(Strikes::Request),
-            rates,
+            hazard,
             options,
         }
     }
@@ -151,26 +148,15 @@ impl<W: Watcher> Scene<W> {
     }
 
     pub(crate) fn heal(&mut self, fault: Fault) {
-        if self.rates.of(fault) > 0 {
-            self.rates.set(fault, 0);
-            self.request_total = self.rates.total(Strikes::Request);
+        if self.hazard.heal(fault) {
             self.tell(Event::Heal { fault });
         }
     }
 
-    pub(crate) fn rate(&self, fault: Fault) -> u32 {
-        self.rates.of(fault)
-    }
-
-    /// The fault of this kind that this stream draws, if any.
+    /// The fault that strikes here, if any.
     #[inline]
-    pub(crate) fn draw(&self, strikes: Strikes, stream: &mut Stream) -> Option<Fault> {
-        if strikes == Strikes::Request && self.request_total == 0 {
-            return None;
-        }
-        let lot = stream.below(1_000_000) as u32;
-        let beyond = strikes == Strikes::Request && lot >= self.request_total;
-        if beyond { None } else { self.rates.drawn(strikes, lot) }
+    pub(crate) fn draw(&self, place: Place, stream: &mut Stream) -> Option<Fault> {
+        self.hazard.strikes_at(place, stream)
     }
 
     /// What the host or a worker does at this moment; not before the present one.

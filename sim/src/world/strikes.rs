@@ -7,7 +7,6 @@ use poolshift::WorkerId;
 use poolshift::machine::{PoolMachine, Reply};
 
 use crate::fault::{Fault, Strikes};
-use crate::rng::{Domain, Stream};
 use crate::trace::{Event, Frame, Watcher};
 use crate::world::World;
 use crate::world::pool::Pool;
@@ -16,41 +15,25 @@ use crate::world::rig::Rig;
 use crate::world::scene::{Due, Scene};
 use crate::world::worker::{Letter, SeatStage};
 
-const HOUR: u64 = 3_600_000_000_000;
-
 impl<R: Rig, W: Watcher> World<R, W> {
     pub(super) fn plan_strikes(&mut self) {
         for fault in Fault::ALL {
-            if fault.strikes() == Strikes::Moment && self.scene.rate(fault) > 0 {
-                let stream = self.scene.seed.stream(Domain::Strike, u64::from(fault.number()), 0);
-                self.strikes.push((fault, stream));
+            if fault.strikes() == Strikes::Moment {
                 self.plan_strike(fault);
             }
         }
     }
 
-    /// One that has healed is not planned any more.
     fn plan_strike(&mut self, fault: Fault) {
-        let rate = self.scene.rate(fault);
-        if rate > 0 {
-            let gap = self.stream(fault).exponential(HOUR / u64::from(rate));
-            self.scene.after(Duration::from_nanos(gap), Due::Strike(fault));
+        let now = self.scene.now;
+        if let Some(at) = self.scene.hazard.next(now, fault) {
+            self.scene.at(at, Due::Strike(fault));
         }
-    }
-
-    fn stream(&mut self, fault: Fault) -> &mut Stream {
-        let mut streams = self.strikes.iter_mut();
-        let found = streams.find(|(of, _)| *of == fault);
-        found.map(|(_, stream)| stream).expect("it has had a stream since it was planned")
     }
 
     pub(super) fn strike(&mut self, fault: Fault) {
-        if self.scene.rate(fault) == 0 {
-            return;
-        }
-        let stream = self.stream(fault);
-        let lane = if stream.chance(500_000) { Lane::V2 } else { Lane::V3 };
-        let lot = stream.below(u64::MAX);
+        let now = self.scene.now;
+        let Some((lane, lot)) = self.scene.hazard.strike(now, fault) else { return };
         match fault {
             Fault::SpawnExhausted => {
                 self.scene.strike(None, fault, None);

@@ -12,8 +12,8 @@ use poolshift_sim::world::{Product, World};
 type Trace = Vec<(Stamp, Event)>;
 
 fn trace(fault: Fault) -> Trace {
-    let options = Scenario::Only(fault).options(3, 8000);
-    World::new(&Product, 3, options, Trace::new()).run().watcher
+    let options = Scenario::Only(fault).options(5, 8000);
+    World::new(&Product, 5, options, Trace::new()).run().watcher
 }
 
 /// The worker and the call of an event.
