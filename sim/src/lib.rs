@@ -7,6 +7,8 @@
 //!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.
 //! - [`run`](mod@run) is one run with its checkers, [`trial`] what can only be tried beside it,
 //!   [`report`] what is printed.
+//! - [`plan`] is a run as an explicit list, [`shrink`](mod@shrink) makes it small, [`timeline`]
+//!   shows it.
 //! - [`planted`] has bugs in the product's place, to see that the laws find them.
 //! - [`oracle`] knows what queueing theory expects, and [`textbook`] puts the real machines
 //!   beside it.
@@ -25,10 +27,15 @@ pub mod window;
 pub mod workload;
 pub mod world;
 
+pub mod bounds;
 pub mod checkers;
+pub mod plan;
 pub mod planted;
 pub mod report;
 pub mod run;
+pub mod shrink;
+pub mod subject;
+pub mod timeline;
 pub mod trial;
 pub mod verdict;
 

@@ -7,12 +7,14 @@ use poolshift::Lane;
 use poolshift::machine::OnCancel;
 use poolshift::machine::backoff::Backoff;
 use poolshift::machine::engine::Terms;
+use poolshift::router::percent::Percent;
 
 use thiserror::Error;
 
 use crate::fault::{Fault, Strikes};
 use crate::rng::Law;
 use crate::trace::{Ground, LaneGround};
+use crate::workload::percent;
 
 /// Parts of a million.
 pub type PerMillion = u32;
@@ -148,8 +150,8 @@ pub struct Mix {
 /// What operators do, and how often.
 #[derive(Clone, Debug)]
 pub struct Operators {
-    /// V3's first percentage, as its decimal text.
-    pub percent: &'static str,
+    /// V3's first percentage.
+    pub percent: Percent,
     /// Mean time between two changes of policy; zero is never.
     pub change_every: Duration,
     /// Mean time between two resizes of V3; zero is never.
@@ -269,7 +271,7 @@ impl Default for Options {
             max_pins: 200_000,
             whole_sessions: false,
             operators: Operators {
-                percent: "50",
+                percent: percent("50"),
                 change_every: Duration::ZERO,
                 resize_every: Duration::ZERO,
                 sizes: (4, 12),

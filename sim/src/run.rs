@@ -7,6 +7,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::checkers::Checkers;
 use crate::options::Options;
+use crate::rng::Seed;
+use crate::source::Source;
+use crate::trace::Watcher;
 use crate::verdict::{Broken, Verdict};
 use crate::world::{Cut, Ended, Rig, World};
 
@@ -34,9 +37,22 @@ impl Run {
 /// Runs a world to its end under all checkers. A failed assertion of a machine is a broken law
 /// like any other.
 pub fn run<R: Rig>(rig: &R, seed: u64, options: Options) -> Run {
+    let source = Source::drawn(Seed(seed), &options, None);
+    play(rig, seed, options, source, &mut ())
+}
+
+/// The same for what `source` says, while somebody else looks on too.
+pub(crate) fn play<R: Rig, W: Watcher>(
+    rig: &R,
+    seed: u64,
+    options: Options,
+    source: Source,
+    watcher: &mut W,
+) -> Run {
     let mut checkers = Checkers::new();
+    let both = (&mut checkers, watcher);
     let (wall, cpu) = (now(ClockId::Monotonic), now(ClockId::ProcessCPUTime));
-    let world = || World::new(rig, seed, options, &mut checkers).run();
+    let world = || World::fed(rig, seed, options, source, both).run();
     let ended = catch_unwind(AssertUnwindSafe(world));
     let wall = now(ClockId::Monotonic).saturating_sub(wall);
     let cpu = now(ClockId::ProcessCPUTime).saturating_sub(cpu);

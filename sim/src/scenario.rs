@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::fault::{Fault, Strikes};
 use crate::options::{Arrivals, Options};
 use crate::rng::{Domain, Law, Seed, Stream};
+use crate::workload::percent;
 
 /// A named set of options; `swarm` draws it from the seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +201,7 @@ fn swarm_pools(options: &mut Options, stream: &mut Stream) {
     options.mean_gap = Duration::from_nanos((busy / (load * workers as u64)).max(1));
     let operators = &mut options.operators;
     operators.sizes.0 = stream.between(1, 4) as usize;
-    operators.percent = *stream.pick(&["0", "1", "50", "100"]);
+    operators.percent = percent(stream.pick::<&str>(&["0", "1", "50", "100"]));
     operators.change_every = Duration::from_millis(*stream.pick(&[0, 500, 20_000]));
     operators.resize_every = Duration::from_millis(*stream.pick(&[0, 300, 60_000]));
     operators.drain_timeout = Duration::from_millis(*stream.pick(&[0, 50, 1000, 30_000]));

@@ -8,7 +8,6 @@ use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
 
 use crate::options::Options;
 use crate::trace::LaneGround;
-use crate::workload::percent;
 use crate::world::switch::{Switch, Switchboard};
 
 /// Makes the parts of a world that are under test.
@@ -50,7 +49,7 @@ impl Rig for Product {
     }
 
     fn switch(&self, options: &Options) -> Switchboard {
-        let percents = Percents::all(percent(options.operators.percent));
+        let percents = Percents::all(options.operators.percent);
         let policy = Policy { percents, ..Policy::initial("v3-rollout", options.whole_sessions) };
         Switchboard::new(policy, PinLimits { ttl: options.pin_ttl, max_pins: options.max_pins })
     }
