@@ -45,6 +45,9 @@ pub struct Summary {
     pub calls_per_wall_s: f64,
     /// Calls over processor time.
     pub calls_per_cpu_s: f64,
+    /// The file of the shrunk plan, if a law was broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 impl Summary {
@@ -68,6 +71,7 @@ impl Summary {
             compression: 0.0,
             calls_per_wall_s: 0.0,
             calls_per_cpu_s: 0.0,
+            plan: None,
         };
         let Some(ended) = &run.ended else { return summary };
         summary.trace_hash = ended.hash.to_string();

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::checkers::{Checkers, Law};
 use crate::options::Options;
-use crate::run::{Run, run};
+use crate::run::Run;
 use crate::shell_rig::plan::RigOptions;
 use crate::shell_rig::run as shell;
+use crate::subject::Subject;
 use crate::verdict::Verdict;
-use crate::world::Product;
 
 /// How many of the run's calls are made twice more: as many as have met each kind of event.
 const AGAIN: u64 = 20_000;
@@ -18,12 +18,12 @@ const AGAIN: u64 = 20_000;
 /// near the limit once; that none of so many does is not to be expected of any seed.
 const SHELLS: (u64, u64) = (8, 64);
 
-/// A run of the product, with what is tried beside it. Its figures are of the run alone.
+/// A run, with what is tried beside it. Its figures are of the run alone.
 #[must_use]
-pub fn trial(seed: u64, options: Options) -> Run {
+pub fn trial(subject: Subject, seed: u64, options: Options) -> Run {
     let shorter = Options { calls: options.calls.min(AGAIN), ..options.clone() };
-    let mut run = run(&Product, seed, options);
-    run.verdict.add(made_twice(seed, &shorter));
+    let mut run = subject.run(seed, options);
+    run.verdict.add(made_twice(subject, seed, &shorter));
     for shell in 0..SHELLS.1 {
         let is_tested = run.verdict.laws[&Law::S18].sometimes > 0;
         if shell >= SHELLS.0 && (is_tested || !run.verdict.broken.is_empty()) {
@@ -34,8 +34,8 @@ pub fn trial(seed: u64, options: Options) -> Run {
     run
 }
 
-fn made_twice(seed: u64, options: &Options) -> Verdict {
-    let [first, again] = [(); 2].map(|()| run(&Product, seed, options.clone()));
+fn made_twice(subject: Subject, seed: u64, options: &Options) -> Verdict {
+    let [first, again] = [(); 2].map(|()| subject.run(seed, options.clone()));
     let mut checkers = Checkers::new();
     if let (Some(first), Some(again)) = (&first.ended, &again.ended) {
         checkers.made_again(first.hash, again.hash);

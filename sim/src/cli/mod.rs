@@ -1,8 +1,10 @@
 //! The subcommands: one file each.
 
 mod failure;
+mod plans;
 mod planted;
 mod queue;
+mod replay;
 mod run;
 mod swarm;
 
@@ -29,6 +31,8 @@ enum Command {
     Run(run::RunArgs),
     /// Many runs, each with options drawn from its seed
     Swarm(swarm::SwarmArgs),
+    /// The plan of a failing run once more, line by line
+    Replay(replay::ReplayArgs),
     /// The real machine under a textbook workload, beside what the formula expects
     Queue(queue::QueueArgs),
     /// The rig against every planted bug
@@ -40,6 +44,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Swarm(args) => swarm::swarm(&args, cli.json),
+        Command::Replay(args) => replay::replay(&args, cli.json),
         Command::Queue(args) => queue::queue(&args, cli.json),
         Command::Planted(args) => planted::planted(&args, cli.json),
     };

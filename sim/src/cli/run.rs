@@ -4,14 +4,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use poolshift_sim::options::Arrivals;
+use poolshift::Lane;
+use poolshift_sim::bounds;
+use poolshift_sim::options::{Arrivals, Options};
 use poolshift_sim::report::{Summary, text};
-use poolshift_sim::run::run as run_world;
 use poolshift_sim::scenario::Scenario;
 use poolshift_sim::trial::trial;
-use poolshift_sim::world::Product;
 
 use crate::cli::failure::Failure;
+use crate::cli::plans::PlanArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -27,33 +28,67 @@ pub(crate) struct RunArgs {
     /// Arrivals from a file: one a line, in whole microseconds from the start
     #[arg(long, value_name = "FILE", conflicts_with = "calls")]
     arrivals: Option<PathBuf>,
+    /// Workers of each lane, if not as the scenario has it
+    #[arg(long)]
+    workers: Option<usize>,
+    /// V3's first share, such as 12.5, if not as the scenario has it
+    #[arg(long)]
+    percent: Option<String>,
+    #[command(flatten)]
+    plans: PlanArgs,
 }
 
 impl RunArgs {
     /// The command line that repeats the run.
     fn again(&self) -> String {
-        let Self { seed, calls, scenario, arrivals } = self;
+        let Self { seed, calls, scenario, arrivals, .. } = self;
         let arrivals = arrivals.as_ref().map(|path| format!("--arrivals {}", path.display()));
         let plan = arrivals.unwrap_or_else(|| format!("--calls {calls}"));
-        format!("poolshift-sim run --seed {seed} {plan} --scenario {scenario}")
+        let workers = self.workers.map(|workers| format!(" --workers {workers}"));
+        let percent = self.percent.as_ref().map(|percent| format!(" --percent {percent}"));
+        let more = workers.unwrap_or_default() + &percent.unwrap_or_default();
+        let planted = self.plans.suffix();
+        format!("poolshift-sim run --seed {seed} {plan} --scenario {scenario}{more}{planted}")
+    }
+
+    fn options(&self, scenario: Scenario) -> Result<Options, Failure> {
+        let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+        let mut options = scenario.options(self.seed, self.calls);
+        if let Some(path) = &self.arrivals {
+            options.set_arrivals(read(path)?);
+        }
+        if let Some(workers) = self.workers {
+            for lane in [Lane::V2, Lane::V3] {
+                options.lane_mut(lane).terms.size = workers;
+            }
+        }
+        if let Some(percent) = &self.percent {
+            let percent = percent.parse().map_err(bounds::Impossible::from);
+            options.operators.percent = percent.map_err(|error| usage(&error))?;
+        }
+        bounds::check(&options).map_err(|error| usage(&error))?;
+        Ok(options)
     }
 }
 
 pub(crate) fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
     let scenario =
         Scenario::named(&args.scenario).map_err(|error| Failure::Usage(error.to_string()))?;
-    let mut options = scenario.options(args.seed, args.calls);
-    if let Some(path) = &args.arrivals {
-        options.set_arrivals(read(path)?);
-    }
+    let options = args.options(scenario)?;
+    let subject = args.plans.subject()?;
     let run = match scenario {
-        Scenario::Full => trial(args.seed, options),
-        _ => run_world(&Product, args.seed, options),
+        Scenario::Full => trial(subject, args.seed, options.clone()),
+        _ => subject.run(args.seed, options.clone()),
     };
-    let summary = Summary::of(args.seed, scenario.as_str(), &run);
+    let mut summary = Summary::of(args.seed, scenario.as_str(), &run);
+    let law = run.verdict.broken.first().map(|broken| broken.law);
+    let plan = law.and_then(|law| args.plans.write(args.seed, &options, law));
+    let again = args.again();
+    let again = plan.as_ref().map_or(again.clone(), |plan| format!("{again}\n{}", plan.told));
+    summary.plan = plan.map(|plan| plan.path);
     let printed = match json {
         true => serde_json::to_string(&summary).expect("a summary is plain data") + "\n",
-        false => text(&summary, &run, &args.again()),
+        false => text(&summary, &run, &again),
     };
     io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
     if !run.is_good() {

@@ -4,13 +4,16 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
-use poolshift_sim::run::{now, run};
+use poolshift_sim::bounds;
+use poolshift_sim::options::Options;
+use poolshift_sim::run::now;
 use poolshift_sim::scenario::Scenario;
-use poolshift_sim::world::Product;
+use poolshift_sim::verdict;
 use rustix::time::ClockId;
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
+use crate::cli::plans::PlanArgs;
 
 /// Failures that are told; a broken product fails with most seeds.
 const MOST_FAILURES: usize = 10;
@@ -29,6 +32,8 @@ pub(crate) struct SwarmArgs {
     /// Calls of each run
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..))]
     calls: u64,
+    #[command(flatten)]
+    plans: PlanArgs,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -46,10 +51,28 @@ struct Broken {
     what: String,
     /// The command line that repeats it.
     again: String,
+    /// The file of the shrunk plan; null if stderr says why there is none.
+    plan: Option<String>,
+    #[serde(skip)]
+    told: String,
+}
+
+impl Broken {
+    fn of(seed: u64, options: &Options, broken: verdict::Broken, args: &SwarmArgs) -> Self {
+        let (calls, planted) = (args.calls, args.plans.suffix());
+        let again =
+            format!("poolshift-sim run --seed {seed} --calls {calls} --scenario swarm{planted}");
+        clear_progress();
+        let written = args.plans.write(seed, options, broken.law);
+        let told = written.as_ref().map_or(String::new(), |plan| format!("  {}\n", plan.told));
+        let plan = written.map(|plan| plan.path);
+        Self { seed, law: broken.law, what: broken.what, again, plan, told }
+    }
 }
 
 pub(crate) fn swarm(args: &SwarmArgs, json: bool) -> Result<(), Failure> {
-    let SwarmArgs { runs, from_seed, limit, calls } = *args;
+    let SwarmArgs { runs, from_seed, limit, calls, .. } = *args;
+    let subject = args.plans.subject()?;
     let began = now(ClockId::Monotonic);
     let mut report = Report::default();
     for seed in (from_seed..=u64::MAX).take(usize::try_from(runs).unwrap_or(usize::MAX)) {
@@ -57,17 +80,13 @@ pub(crate) fn swarm(args: &SwarmArgs, json: bool) -> Result<(), Failure> {
         if limit.is_some_and(|limit| spent >= limit) || report.failures.len() >= MOST_FAILURES {
             break;
         }
-        let run = run(&Product, seed, Scenario::Swarm.options(seed, calls));
+        let options = Scenario::Swarm.options(seed, calls);
+        bounds::check(&options).map_err(|error| Failure::Usage(error.to_string()))?;
+        let run = subject.run(seed, options.clone());
         report.runs += 1;
         report.calls += run.ended.as_ref().map_or(0, |ended| ended.calls);
-        let again = format!("poolshift-sim run --seed {seed} --calls {calls} --scenario swarm");
         let first = run.verdict.broken.into_iter().next();
-        report.failures.extend(first.map(|first| Broken {
-            seed,
-            law: first.law,
-            what: first.what,
-            again,
-        }));
+        report.failures.extend(first.map(|first| Broken::of(seed, &options, first, args)));
         progress(&report);
     }
     let printed = match json {
@@ -83,8 +102,8 @@ fn text(report: &Report) -> String {
     let Report { runs, calls, failures } = report;
     let verdict = if failures.is_empty() { "no law broken" } else { "BROKEN" };
     let mut text = format!("{verdict}: {runs} runs, {calls} calls\n");
-    for Broken { seed, what, again, .. } in failures {
-        text.push_str(&format!("  seed {seed}: {what}\n  again: {again}\n"));
+    for Broken { seed, what, again, told, .. } in failures {
+        text.push_str(&format!("  seed {seed}: {what}\n  again: {again}\n{told}"));
     }
     text
 }

@@ -210,7 +210,7 @@ fn drop_recycles(options: &mut Options) -> bool {
 }
 
 const fn drop_cancel(call: &mut PlannedCall) -> bool {
-    call.cancel_after.take().is_some()
+    call.leaves.take().is_some()
 }
 
 const fn drop_budget(call: &mut PlannedCall) -> bool {
