@@ -58,7 +58,10 @@ pub fn timeline(trace: &[(Stamp, Event)], broken: &[Broken]) -> String {
 
 /// What was broken, folded at the width.
 fn verdict(text: &mut String, broken: &Broken) {
-    let mut line = format!(">>> {} ", broken.law);
+    let mut line = ">>> ".to_owned();
+    if !broken.what.starts_with(broken.law) {
+        let _ = write!(line, "{} ", broken.law);
+    }
     for word in broken.what.split_whitespace() {
         if line.chars().count() + word.chars().count() >= WIDTH {
             let _ = writeln!(text, "{}", line.trim_end());

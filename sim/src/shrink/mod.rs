@@ -26,22 +26,25 @@ use crate::world::Rig;
 pub struct Budget {
     /// So many runs, at most.
     pub runs: u64,
-    /// No run is begun after so many calls in all.
-    pub calls: u64,
+    /// No run is begun after so many events in all.
+    pub events: u64,
 }
 
 impl Budget {
     /// A release build spends it in some twenty seconds at most; most failures need a tenth.
-    pub const USUAL: Self = Self { runs: 4000, calls: 8_000_000 };
+    pub const USUAL: Self = Self { runs: 4000, events: 80_000_000 };
 
-    /// Shares of it: what is left for events when options were shrunk is never nothing.
+    /// What options may take: the other half is left for events.
     const fn half(self) -> Self {
-        Self { runs: self.runs / 2, calls: self.calls / 2 }
+        Self { runs: self.runs / 2, events: self.events / 2 }
     }
 }
 
-/// A run costs as much as so many calls, beside its own.
-const OVERHEAD: u64 = 100;
+/// A run costs as much as so many events, beside its own.
+const OVERHEAD: u64 = 1000;
+
+/// A call has at least so many events, for runs that panic and so do not say.
+const EVENTS_OF_A_CALL: u64 = 8;
 
 /// A plan that was made small.
 #[derive(Clone, Debug)]
@@ -64,7 +67,7 @@ struct Trial<'a, R> {
 
 impl<R: Rig> Trial<'_, R> {
     const fn is_spent(&self) -> bool {
-        self.spent.runs >= self.budget.runs || self.spent.calls >= self.budget.calls
+        self.spent.runs >= self.budget.runs || self.spent.events >= self.budget.events
     }
 
     fn breaks(&mut self, calls: u64, run: impl FnOnce(&R) -> Run) -> bool {
@@ -72,8 +75,10 @@ impl<R: Rig> Trial<'_, R> {
             return false;
         }
         self.spent.runs += 1;
-        self.spent.calls += calls + OVERHEAD;
-        run(self.rig).verdict.broken.iter().any(|broken| broken.law == self.law)
+        let run = run(self.rig);
+        let events = run.ended.as_ref().map_or(EVENTS_OF_A_CALL * calls, |ended| ended.events);
+        self.spent.events += events + OVERHEAD;
+        run.verdict.broken.iter().any(|broken| broken.law == self.law)
     }
 
     fn plan_breaks(&mut self, plan: &Plan) -> bool {
@@ -91,7 +96,7 @@ pub fn shrink<R: Rig>(
     law: &str,
     budget: Budget,
 ) -> Option<Shrunk> {
-    let nothing = Budget { runs: 0, calls: 0 };
+    let nothing = Budget { runs: 0, events: 0 };
     let mut trial = Trial { rig, law, budget: budget.half(), spent: nothing };
     let small = coarse::coarse(options, |options| {
         trial.breaks(options.calls, |rig| run(rig, seed, options.clone()))

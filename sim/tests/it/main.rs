@@ -7,6 +7,8 @@ mod determinism;
 mod faults;
 mod interleavings;
 mod onlooker;
+mod plan_files;
 mod planted;
+mod replay;
 mod shell_rig;
 mod textbook;
