@@ -4,17 +4,24 @@ use std::collections::BTreeSet;
 
 use crate::clock::Moment;
 use crate::machine::slot::{Slot, SlotState};
+use crate::machine::slot_set::SlotSet;
 use crate::pool::{PoolStatus, WorkerId, WorkerStatus};
 
 /// The slots. Every change of state goes through [`Crew::set`], so the indexes cannot drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crew {
     slots: Vec<Slot>,
+    /// Idle workers in the order in which they became so.
     idle: BTreeSet<(Moment, u32)>,
-    vacant: BTreeSet<u32>,
+    idle_slots: SlotSet,
+    /// Vacant slots whose backoff is not known to be over, by when it is.
+    resting: BTreeSet<(Moment, u32)>,
+    /// All other vacant slots.
+    rested: SlotSet,
+    /// Slots whose first worker has neither become ready nor failed yet.
+    untried: SlotSet,
     starting: usize,
     serving: usize,
-    untried: usize,
     restarts: u64,
 }
 
@@ -25,10 +32,12 @@ impl Crew {
         let mut crew = Self {
             slots: Vec::new(),
             idle: BTreeSet::new(),
-            vacant: BTreeSet::new(),
+            idle_slots: SlotSet::default(),
+            resting: BTreeSet::new(),
+            rested: SlotSet::default(),
+            untried: SlotSet::default(),
             starting: 0,
             serving: 0,
-            untried: 0,
             restarts: 0,
         };
         crew.grow(size);
@@ -38,9 +47,9 @@ impl Crew {
     /// Adds vacant slots until there are `size`; never takes one away.
     pub fn grow(&mut self, size: usize) {
         while self.slots.len() < size {
-            self.vacant.insert(self.next_index());
+            self.rested.insert(self.next_index());
+            self.untried.insert(self.next_index());
             self.slots.push(Slot::new());
-            self.untried += 1;
         }
     }
 
@@ -77,16 +86,24 @@ impl Crew {
     pub fn set(&mut self, index: u32, state: SlotState) {
         let old = std::mem::replace(&mut self.slots[index as usize].state, state);
         match old {
-            SlotState::Idle { since } => drop(self.idle.remove(&(since, index))),
-            SlotState::Vacant { .. } => drop(self.vacant.remove(&index)),
+            SlotState::Idle { since } => {
+                self.idle.remove(&(since, index));
+                self.idle_slots.remove(index);
+            }
+            SlotState::Vacant { retry_at } => {
+                let _ = self.rested.remove(index) || self.resting.remove(&(retry_at, index));
+            }
             SlotState::Starting => self.starting -= 1,
             _ => {}
         }
         self.serving -= usize::from(old.is_serving());
         self.serving += usize::from(state.is_serving());
         match state {
-            SlotState::Idle { since } => drop(self.idle.insert((since, index))),
-            SlotState::Vacant { .. } => drop(self.vacant.insert(index)),
+            SlotState::Idle { since } => {
+                self.idle.insert((since, index));
+                self.idle_slots.insert(index);
+            }
+            SlotState::Vacant { retry_at } => drop(self.resting.insert((retry_at, index))),
             SlotState::Starting => self.starting += 1,
             _ => {}
         }
@@ -114,9 +131,24 @@ impl Crew {
         self.idle.iter().map(|(_, index)| *index)
     }
 
-    /// Slots without a process, in order.
-    pub fn vacant(&self) -> impl Iterator<Item = u32> + '_ {
-        self.vacant.iter().copied()
+    /// The slots of the idle workers.
+    #[must_use]
+    pub const fn idle_slots(&self) -> &SlotSet {
+        &self.idle_slots
+    }
+
+    /// Ends the backoffs that are over. Each was begun once, so no event pays for many again.
+    pub fn rest(&mut self, now: Moment) {
+        while let Some((_, index)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
+            self.resting.pop_first();
+            self.rested.insert(index);
+        }
+    }
+
+    /// Slots without a process in which one may be started, as far as [`Self::rest`] was told.
+    #[must_use]
+    pub const fn rested(&self) -> &SlotSet {
+        &self.rested
     }
 
     /// Slots with a process, in order.
@@ -137,22 +169,21 @@ impl Crew {
         self.serving
     }
 
-    /// How many slots' first worker has neither become ready nor failed yet.
+    /// The slots whose first worker has neither become ready nor failed yet.
     #[must_use]
-    pub const fn untried(&self) -> usize {
-        self.untried
+    pub const fn untried(&self) -> &SlotSet {
+        &self.untried
     }
 
     /// How many slots have a process.
     #[must_use]
     pub fn live_count(&self) -> usize {
-        self.slots.len() - self.vacant.len()
+        self.slots.len() - self.resting.len() - self.rested.len()
     }
 
     /// The slot's first worker has become ready, or has failed to.
     pub fn mark_tried(&mut self, index: u32) {
-        let first = !std::mem::replace(&mut self.slots[index as usize].tried, true);
-        self.untried -= usize::from(first);
+        self.untried.remove(index);
     }
 
     /// Fills in what the crew knows of a pool of `size`.
@@ -162,7 +193,7 @@ impl Crew {
         status.available = self.idle.len();
         status.busy = status.ready - status.available;
         status.starting = self.starting;
-        status.untried = self.untried;
+        status.untried = self.untried.len();
         status.live = self.live_count();
         status.restarts = self.restarts;
         status.workers = (0..self.next_index())

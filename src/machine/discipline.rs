@@ -8,11 +8,15 @@ use std::fmt::Debug;
 use crate::call::SessionId;
 use crate::clock::Moment;
 use crate::machine::Ticket;
+use crate::machine::slot_set::SlotSet;
 
 /// Who waits for whom.
 pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
     /// Whether the pool can be resized: not if sessions are bound to its slots.
     const RESIZES: bool;
+
+    /// Whether a lost worker is replaced at once, or only when a call waits for it.
+    const REPLACES_AT_ONCE: bool;
 
     /// A call has been submitted. It is not in a queue until [`Self::enqueue`].
     fn admit(&mut self, now: Moment, session: Option<&SessionId>) -> Admission;
@@ -39,8 +43,8 @@ pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
     /// A session is over.
     fn end_session(&mut self, session: &SessionId);
 
-    /// Whether a vacant slot needs a worker now.
-    fn needs(&self, slot: u32) -> bool;
+    /// The first of these slots whose worker would find a call that waits.
+    fn first_called(&self, slots: &SlotSet) -> Option<u32>;
 
     /// How many calls wait.
     fn waiting(&self) -> usize;

@@ -12,6 +12,7 @@ pub mod discipline;
 pub mod engine;
 pub mod idle;
 pub mod slot;
+pub mod slot_set;
 pub mod timers;
 pub mod waitlist;
 

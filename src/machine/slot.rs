@@ -80,8 +80,6 @@ pub struct Slot {
     pub state: SlotState,
     /// Starts in a row that did not become ready.
     pub failures: u32,
-    /// Whether a first start has become ready or failed.
-    pub tried: bool,
     /// Whether the present process has answered a call.
     pub has_answered: bool,
     /// When the present process was last used, probes included.
@@ -102,7 +100,6 @@ impl Slot {
             generation: 0,
             state: SlotState::Vacant { retry_at: Moment::ZERO },
             failures: 0,
-            tried: false,
             has_answered: false,
             last_used: Moment::ZERO,
             requests: 0,

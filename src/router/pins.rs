@@ -107,7 +107,8 @@ impl PinShard {
     }
 
     /// Follows a change of policy: the kill switch drops the pins of V3, a rollback lowers pins
-    /// at once, and a raise leaves them.
+    /// at once, and a raise leaves them. Walks over all pins of the shard, at most its
+    /// `max_pins`, once for each change.
     pub fn follow(&mut self, policy: &Policy) {
         if policy.killed {
             let in_v3 = self.of_lane(policy, Lane::V3);

@@ -20,6 +20,8 @@ pub struct Affinity {
     bonds: IdleMap<SessionId, Bond>,
     /// The sessions bound to each slot.
     bound: Vec<BTreeSet<SessionId>>,
+    /// The slots in order of how many sessions are bound to each.
+    by_load: BTreeSet<(usize, u32)>,
     idle_limit: Duration,
 }
 
@@ -57,7 +59,9 @@ impl Affinity {
     /// No bonds, `slots` slots; a bond without calls is forgotten after `idle_limit`.
     #[must_use]
     pub fn new(slots: usize, idle_limit: Duration) -> Self {
-        Self { bonds: IdleMap::new(), bound: vec![BTreeSet::new(); slots], idle_limit }
+        let bound = vec![BTreeSet::new(); slots];
+        let by_load = (0..).take(slots).map(|slot| (0, slot)).collect();
+        Self { bonds: IdleMap::new(), bound, by_load, idle_limit }
     }
 
     /// A call of the session begins: the slot where it runs, or `None` if it is the one to be
@@ -83,10 +87,8 @@ impl Affinity {
 
     /// Binds to the slot with the fewest bonds; a slot whose worker died has none.
     fn bind(&mut self, session: &SessionId) -> u32 {
-        let slots = self.bound.iter().enumerate();
-        let (slot, _) = slots.min_by_key(|(_, bound)| bound.len()).expect("a pool has slots");
-        self.bound[slot].insert(session.clone());
-        let slot = u32::try_from(slot).expect("config bounds a pool's size far below u32");
+        let (_, slot) = *self.by_load.first().expect("a pool has slots");
+        self.change(slot, |bound| bound.insert(session.clone()));
         self.bond(session).place = Place::Bound(slot);
         slot
     }
@@ -121,9 +123,10 @@ impl Affinity {
         }
     }
 
-    /// The slot's worker is gone, and every session bound to it lost what it had there (R10).
+    /// The slot's worker is gone, and every session bound to it lost what it had there (R10);
+    /// so a death costs as much as there were sessions and waiting calls to lose.
     pub fn slot_lost(&mut self, slot: u32) -> Vec<Loss> {
-        let sessions = std::mem::take(&mut self.bound[slot as usize]);
+        let sessions = self.change(slot, std::mem::take);
         let mut losses = Vec::new();
         for session in sessions {
             let bond = self.bond(&session);
@@ -147,12 +150,6 @@ impl Affinity {
         } else {
             bond.ended = true;
         }
-    }
-
-    /// How many sessions are bound to the slot.
-    #[must_use]
-    pub fn load(&self, slot: u32) -> usize {
-        self.bound[slot as usize].len()
     }
 
     /// Bonds and loss marks expire with `session_idle`.
@@ -179,8 +176,17 @@ impl Affinity {
 
     fn unbind(&mut self, session: &SessionId, bond: Bond) {
         if let Place::Bound(slot) = bond.place {
-            self.bound[slot as usize].remove(session);
+            self.change(slot, |bound| bound.remove(session));
         }
+    }
+
+    /// Changes who is bound to a slot, and the slot's place in the order with it.
+    fn change<T>(&mut self, slot: u32, change: impl FnOnce(&mut BTreeSet<SessionId>) -> T) -> T {
+        let bound = &mut self.bound[slot as usize];
+        self.by_load.remove(&(bound.len(), slot));
+        let changed = change(bound);
+        self.by_load.insert((bound.len(), slot));
+        changed
     }
 
     fn bond(&mut self, session: &SessionId) -> &mut Bond {

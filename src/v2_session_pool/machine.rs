@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::machine::Ticket;
 use crate::machine::discipline::{Admission, Discipline};
 use crate::machine::engine::Engine;
+use crate::machine::slot_set::SlotSet;
 use crate::machine::waitlist::Waitlist;
 use crate::v2_session_pool::affinity::Affinity;
 
@@ -21,6 +22,8 @@ pub struct SessionQueues {
     affinity: Affinity,
     anonymous: Waitlist,
     bound: Vec<Waitlist>,
+    /// The slots for which a call waits in `bound`.
+    called: SlotSet,
     /// The session of each call that waits in `bound`.
     sessions: BTreeMap<Ticket, SessionId>,
     max_waiting: usize,
@@ -34,14 +37,21 @@ impl SessionQueues {
             affinity: Affinity::new(slots, session_idle),
             anonymous: Waitlist::default(),
             bound: vec![Waitlist::default(); slots],
+            called: SlotSet::default(),
             sessions: BTreeMap::new(),
             max_waiting,
         }
+    }
+
+    fn put(&mut self, slot: u32, call: Ticket) {
+        self.bound[slot as usize].put(call);
+        self.called.insert(slot);
     }
 }
 
 impl Discipline for SessionQueues {
     const RESIZES: bool = false;
+    const REPLACES_AT_ONCE: bool = false;
 
     fn admit(&mut self, now: Moment, session: Option<&SessionId>) -> Admission {
         let Some(session) = session else { return Admission::Anywhere };
@@ -55,7 +65,7 @@ impl Discipline for SessionQueues {
     fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>) {
         let Some(session) = session else { return self.anonymous.put(call) };
         let slot = self.affinity.wait(session, call);
-        self.bound[slot as usize].put(call);
+        self.put(slot, call);
         self.sessions.insert(call, session.clone());
     }
 
@@ -72,15 +82,19 @@ impl Discipline for SessionQueues {
     }
 
     fn withdraw(&mut self, call: Ticket, session: Option<&SessionId>) {
-        let queue = match session {
-            None => &mut self.anonymous,
-            Some(session) => {
-                self.sessions.remove(&call);
-                let slot = self.affinity.unwait(session, call);
-                &mut self.bound[slot as usize]
+        let waited = if let Some(session) = session {
+            self.sessions.remove(&call);
+            let slot = self.affinity.unwait(session, call);
+            let queue = &mut self.bound[slot as usize];
+            let waited = queue.remove(call);
+            if queue.is_empty() {
+                self.called.remove(slot);
             }
+            waited
+        } else {
+            self.anonymous.remove(call)
         };
-        assert!(queue.remove(call), "{call:?} does not wait");
+        assert!(waited, "{call:?} does not wait");
     }
 
     fn finished(&mut self, now: Moment, session: Option<&SessionId>) {
@@ -91,12 +105,13 @@ impl Discipline for SessionQueues {
 
     fn slot_lost(&mut self, _: Moment, slot: u32) -> Vec<Ticket> {
         self.bound[slot as usize] = Waitlist::default();
+        self.called.remove(slot);
         let mut told = Vec::new();
         for loss in self.affinity.slot_lost(slot) {
             self.sessions.remove(&loss.told);
             told.push(loss.told);
             if let Some((slot, calls)) = loss.moved {
-                calls.iter().for_each(|call| self.bound[slot as usize].put(call));
+                calls.iter().for_each(|call| self.put(slot, call));
             }
         }
         told
@@ -106,8 +121,8 @@ impl Discipline for SessionQueues {
         self.affinity.end(session);
     }
 
-    fn needs(&self, slot: u32) -> bool {
-        !self.bound[slot as usize].is_empty() || !self.anonymous.is_empty()
+    fn first_called(&self, slots: &SlotSet) -> Option<u32> {
+        if self.anonymous.is_empty() { slots.first_shared(&self.called) } else { slots.first() }
     }
 
     fn waiting(&self) -> usize {

@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::machine::Ticket;
 use crate::machine::discipline::{Admission, Discipline};
 use crate::machine::engine::Engine;
+use crate::machine::slot_set::SlotSet;
 use crate::machine::waitlist::Waitlist;
 
 /// The machine of the V3 pool.
@@ -27,6 +28,7 @@ impl SharedQueue {
 
 impl Discipline for SharedQueue {
     const RESIZES: bool = true;
+    const REPLACES_AT_ONCE: bool = true;
 
     fn admit(&mut self, _: Moment, _: Option<&SessionId>) -> Admission {
         Admission::Anywhere
@@ -57,8 +59,8 @@ impl Discipline for SharedQueue {
 
     fn end_session(&mut self, _: &SessionId) {}
 
-    fn needs(&self, _: u32) -> bool {
-        true
+    fn first_called(&self, slots: &SlotSet) -> Option<u32> {
+        if self.waitlist.is_empty() { None } else { slots.first() }
     }
 
     fn waiting(&self) -> usize {

@@ -94,8 +94,9 @@ impl<D: Discipline> Engine<D> {
     }
 
     /// Waiting calls may have moved to other slots: hands them to workers that are idle there.
+    /// Only a lost worker and a returned call bring that about, so only they ask each idle one.
     pub(super) fn serve_idle(&mut self, now: Moment) {
-        if self.discipline.waiting() == 0 {
+        if self.discipline.first_called(self.crew.idle_slots()).is_none() {
             return;
         }
         let idle: Vec<u32> = self.crew.idle().collect();
@@ -215,7 +216,7 @@ impl<D: Discipline> Engine<D> {
         }
     }
 
-    /// The drain's limit has passed: nobody is served any more.
+    /// The drain's limit has passed: nobody is served any more. The one walk over all calls.
     pub(super) fn give_up(&mut self, now: Moment) {
         let calls: Vec<Ticket> = self.calls.keys().copied().collect();
         for call in calls {

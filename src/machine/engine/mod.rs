@@ -171,7 +171,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
         Census {
             ready: self.crew.serving(),
             live: self.crew.live_count(),
-            untried: self.crew.untried(),
+            untried: self.crew.untried().len(),
             in_flight: self.calls.len(),
             draining: self.is_draining(),
         }

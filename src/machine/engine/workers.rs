@@ -16,9 +16,9 @@ const PROBE_JITTER: f64 = 0.25;
 impl<D: Discipline> Engine<D> {
     /// Starts what is wanted and missing, as far as start permits reach.
     pub(super) fn reconcile(&mut self, now: Moment) {
+        self.crew.rest(now);
         while self.crew.starting() < self.terms.max_starting {
-            let missing = self.crew.vacant().find(|slot| self.may_start(now, *slot));
-            let Some(slot) = missing else { return };
+            let Some(slot) = self.missing() else { return };
             self.timers.clear(Due::Slot(slot));
             self.first_start.get_or_insert(now);
             let worker = self.crew.start(slot);
@@ -26,13 +26,16 @@ impl<D: Discipline> Engine<D> {
         }
     }
 
-    fn may_start(&self, now: Moment, index: u32) -> bool {
-        let slot = self.crew.slot(index);
-        let rested = matches!(slot.state, SlotState::Vacant { retry_at } if retry_at <= now);
-        let wanted = (index as usize) < self.terms.size
-            && (!slot.tried || self.discipline.needs(index))
-            && (!self.is_draining() || self.discipline.waiting() > 0);
-        rested && wanted
+    /// The first slot that is to get a worker now: its first one, or one in a lost one's place.
+    fn missing(&self) -> Option<u32> {
+        if self.is_draining() && self.discipline.waiting() == 0 {
+            return None;
+        }
+        let rested = self.crew.rested();
+        let lost =
+            if D::REPLACES_AT_ONCE { rested.first() } else { self.discipline.first_called(rested) };
+        let slots = rested.first_shared(self.crew.untried()).into_iter().chain(lost);
+        slots.min().filter(|slot| (*slot as usize) < self.terms.size)
     }
 
     pub(super) fn worker_ready(&mut self, now: Moment, worker: WorkerId) {
@@ -108,6 +111,7 @@ impl<D: Discipline> Engine<D> {
 
     /// R8: probes workers that have been idle for the interval, spread by jitter, and never all
     /// idle workers at once. A pool of one worker is probed all the same, else it never would be.
+    /// Looks at every idle worker, but only once a tick.
     pub(super) fn probe_idle(&mut self, now: Moment) {
         let Some(interval) = self.terms.probe_after else { return };
         let seed = self.terms.backoff.seed;
@@ -138,6 +142,7 @@ impl<D: Discipline> Engine<D> {
         }
     }
 
+    /// Looks at every worker, as do a drain and its end: an operator's doing, not a call's.
     pub(super) fn resize(&mut self, now: Moment, size: usize) {
         assert!(D::RESIZES, "a pool whose sessions are bound to its slots is not resized");
         self.terms.size = size;
