@@ -12,7 +12,7 @@
 //! - [`planted`] has bugs in the product's place, to see that the laws find them.
 //! - [`oracle`] knows what queueing theory expects, and [`textbook`] puts the real machines
 //!   beside it.
-//! - [`steady`] keeps a machine where it is, to see what a call costs there.
+//! - [`steady`] keeps machines and pins where they are, to see what a call costs there.
 //! - [`shell_rig`] drives the *shell*, the pools' handles and the router on tokio's paused clock:
 //!   fake workers over in-memory pipes, behind the trait that production uses.
 

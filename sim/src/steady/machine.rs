@@ -1,8 +1,6 @@
-//! A machine at a steady load: as many calls come as go, so that what a call costs can be seen
-//! beside how many workers there are and how many calls wait.
+//! A pool's machine that is kept as busy as it is.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 use poolshift::clock::Moment;
@@ -12,7 +10,8 @@ use poolshift::machine::{Action, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
 use poolshift::{Class, Lane, SessionId, WorkerId};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::steady::Drive;
 
 /// Far longer than any of these loads lasts: nothing expires.
 const AGES: Duration = Duration::from_secs(1_000_000);
@@ -49,51 +48,12 @@ impl Load {
     }
 }
 
-/// The machine of one lane under one load. It lasts as long as it is driven.
-pub struct Steady {
-    load: Box<dyn Drive>,
-}
-
-impl Steady {
-    /// A pool of `workers`, at least two, for which `waiting` calls wait.
-    #[must_use]
-    pub fn new(lane: Lane, load: Load, workers: usize, waiting: usize) -> Self {
-        let load: Box<dyn Drive> = match lane {
-            Lane::V2 => Box::new(v2(load, workers).fill(waiting)),
-            Lane::V3 => Box::new(v3(load, workers).fill(waiting)),
-        };
-        Self { load }
+/// The machine of a lane under this load.
+pub(super) fn driver(lane: Lane, load: Load, workers: usize, waiting: usize) -> Box<dyn Drive> {
+    match lane {
+        Lane::V2 => Box::new(v2(load, workers).fill(waiting)),
+        Lane::V3 => Box::new(v3(load, workers).fill(waiting)),
     }
-
-    /// Lets so many calls come and go.
-    pub fn calls(&mut self, calls: usize) {
-        self.load.calls(calls);
-    }
-
-    /// The CPU time of each of so many calls, on average, in nanoseconds.
-    pub fn ns_per_call(&mut self, calls: usize) -> f64 {
-        ns_each(calls, || self.calls(calls))
-    }
-
-    /// How many calls wait; always the same.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.load.waiting()
-    }
-}
-
-impl fmt::Debug for Steady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Steady").field("waiting", &self.waiting()).finish_non_exhaustive()
-    }
-}
-
-/// The CPU time of this thread for each of `times` things that `work` does, in nanoseconds.
-pub fn ns_each(times: usize, work: impl FnOnce()) -> f64 {
-    let cpu = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
-    let began = cpu();
-    work();
-    cpu().saturating_sub(began).as_nanos() as f64 / times as f64
 }
 
 fn v2(load: Load, workers: usize) -> Driver<SessionMachine> {
@@ -131,11 +91,6 @@ fn terms(size: usize, max_starting: usize) -> Terms {
         backoff: Backoff { base: APART, cap: APART, seed: 0 },
         probe_after: None,
     }
-}
-
-trait Drive {
-    fn calls(&mut self, calls: usize);
-    fn waiting(&self) -> usize;
 }
 
 /// Its own work for a call does not depend on how many workers or waiting calls there are.
@@ -184,6 +139,10 @@ impl<M: PoolMachine> Driver<M> {
         }
         assert_eq!((self.running.len(), self.waiting()), (busy, waiting), "{:?}", self.load);
         self
+    }
+
+    fn waiting(&self) -> usize {
+        self.machine.census().in_flight - self.running.len()
     }
 
     /// Handles what happened, and what comes of it: workers start and stop at once.
@@ -264,9 +223,5 @@ impl<M: PoolMachine> Driver<M> {
 impl<M: PoolMachine> Drive for Driver<M> {
     fn calls(&mut self, calls: usize) {
         (0..calls).for_each(|_| self.step());
-    }
-
-    fn waiting(&self) -> usize {
-        self.machine.census().in_flight - self.running.len()
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 mod command;
+mod cost;
 mod determinism;
 mod faults;
 mod interleavings;
