@@ -188,6 +188,25 @@ fn r10_a_session_is_bound_to_the_emptiest_slot_and_runs_there_in_order() {
 }
 
 #[test]
+fn r10_calls_that_outlive_their_worker_wait_where_their_sessions_are_bound_anew() {
+    let mut story = Story::<V2>::ready(2, 10);
+    story.submit(1, Some("a"));
+    story.submit(2, Some("b"));
+    for (call, session) in [(3, "c"), (4, "c"), (5, "c"), (6, "a"), (7, "a")] {
+        assert_eq!(story.submit(call, Some(session)), [], "bound to slot 0");
+    }
+    story.reply(2, worker(1, 1));
+    story.happens(Event::EndSession { session: SessionId::new("b").unwrap() });
+    assert_eq!(story.reply(1, worker(0, 1))[1], assign(3, worker(0, 1)));
+    let told = [finish(6, End::SessionLost), finish(4, End::SessionLost)];
+    let served = [assign(5, worker(1, 1)), Action::Start(worker(0, 2))];
+    let lost = story.happens(Event::WorkerExited { worker: worker(0, 1) });
+    assert_eq!(lost, [told, served].concat(), "c goes to the idle slot, a calls for a new worker");
+    let ready = story.happens(Event::WorkerReady { worker: worker(0, 2) });
+    assert_eq!(ready, [assign(7, worker(0, 2))]);
+}
+
+#[test]
 fn r10_a_dead_worker_is_replaced_when_next_needed() {
     let mut story = Story::<V2>::ready(1, 10);
     story.submit(1, None);
