@@ -10,6 +10,7 @@ mod interleavings;
 mod onlooker;
 mod plan_files;
 mod planted;
+mod properties;
 mod replay;
 mod shell_rig;
 mod textbook;
