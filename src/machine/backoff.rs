@@ -54,6 +54,21 @@ mod tests {
         }
     }
 
+    /// The draws of a SplitMix64 in another language, as 53-bit numbers: a machine that is
+    /// replayed years later must draw the same.
+    #[test]
+    fn draws_are_the_published_ones() {
+        let known = [
+            ((7, 3, 5), 0x1448c2cd53ca5f_u64),
+            ((1, 0, 1), 0x1c9b2e2ee36ca5_u64),
+            ((u64::MAX, 1023, 40), 0x1f1650f601bb81_u64),
+            ((0, 1, 2), 0x1cfff029c3b334_u64),
+        ];
+        for ((seed, slot, n), bits) in known {
+            assert_eq!(unit(seed, slot, n) * (1_u64 << 53) as f64, bits as f64);
+        }
+    }
+
     #[test]
     fn slots_that_failed_together_part() {
         let draws: std::collections::BTreeSet<u64> =
