@@ -72,7 +72,8 @@ pub enum Impossible {
     },
     /// A law of service times that has no mean, or none that can be drawn.
     #[error(
-        "service {law:?}: a lognormal law needs a cv from 0.01 to 100, a Pareto an alpha above 1 up to 100"
+        "service {law:?}: a lognormal law needs a cv from 0.01 to 100, a Pareto law an alpha above \
+         1, at most 100"
     )]
     Service {
         /// The law.

@@ -113,7 +113,7 @@ fn impossible_options_are_refused_by_name() {
         (|it| it.operators.sizes = (5, 4), "sizes from 5 to 4: swap them"),
         (|it| it.operators.sizes = (0, 4), "the smallest size is 0"),
         (|it| it.operators.drain_before = [0, 200_000], "drain_before is 200000"),
-        (|it| it.service = Law::Pareto { alpha: f64::NAN }, "a Pareto an alpha above 1"),
+        (|it| it.service = Law::Pareto { alpha: f64::NAN }, "a Pareto law an alpha above 1"),
         (|it| it.arrivals = Arrivals::Bursts(0), "a burst is 0"),
     ];
     assert_eq!(check(&Options::default()), Ok(()));

@@ -161,7 +161,7 @@ fn shrinking_is_a_function_of_the_failing_run_and_keeps_its_budget() {
 }
 
 /// Plans of planted bugs, named after them. A change of the format, or of how a world happens,
-/// shows here; see CONTRIBUTING.md before writing them anew.
+/// shows here. `poolshift-sim swarm --planted BUG --plan-dir FOLDER` writes them anew.
 #[test]
 fn committed_plans_break_their_law_on_the_bug_and_none_on_the_product() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
