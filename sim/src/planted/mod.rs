@@ -82,32 +82,51 @@ bugs! {
     WakeUpLost "wake_up_lost" [] "one hand-off in fifty wakes nobody, and the worker is gone";
     StaleReady "stale_ready" [StartFailure] "a worker that failed its start ping is put to work";
     TimedOutIdle "timed_out_idle" [Hang] "a worker whose call timed out returns to the idle ones";
-    CancelledIdle "cancelled_idle" [Cancel] "a cancelled call's worker is idle before its late reply";
+    CancelledIdle "cancelled_idle" [Cancel]
+        "a cancelled call's worker is idle before its late reply";
     HalfSentAgain "half_sent_again" [Death] "a call that was sent to a dying worker is sent again";
-    CancelIgnored "cancel_ignored" [Cancel Queue] "a waiter that has gone is handed a worker all the same";
+    CancelIgnored "cancel_ignored" [Cancel Queue]
+        "a waiter that has gone is handed a worker all the same";
     DrainStrands "drain_strands" [Drain Queue] "who waits when a drain gives up is never told";
     ShrinkIgnored "shrink_ignored" [Resize] "a resize is accepted, and nobody is told of it";
-    BadProbeIgnored "bad_probe_ignored" [BadProbe] "a worker that failed its health check serves on";
+    BadProbeIgnored "bad_probe_ignored" [BadProbe]
+        "a worker that failed its health check serves on";
     RecycleIgnored "recycle_ignored" [Recycle] "a worker that asked to be replaced serves on";
-    GarbageForgiven "garbage_forgiven" [Garbage] "a worker that sent garbage is given the next call";
+    GarbageForgiven "garbage_forgiven" [Garbage]
+        "a worker that sent garbage is given the next call";
     DeathUnnoticed "death_unnoticed" [Death] "an idle worker's exit is not noticed";
     AffinityForgotten "affinity_forgotten" [Session] "V2 takes any worker for a session's call";
-    LossUntold "loss_untold" [Session Death] "a session whose worker died goes on as if nothing had been lost";
-    CancelledHandOff "cancelled_hand_off" [Cancel Queue] "a caller that has gone is not taken out of the queue, and a worker waits for it";
-    HandOffLeaks "hand_off_leaks" [Cancel Queue] "a caller that goes as it is handed a worker takes the worker with it";
-    LateReplyToNext "late_reply_to_next" [Cancel Queue] "a cancelled call's late reply is given to the next caller";
+    LossUntold "loss_untold" [Session Death]
+        "a session whose worker died goes on as if nothing had been lost";
+    CancelledHandOff "cancelled_hand_off" [Cancel Queue]
+        "a caller that has gone is not taken out of the queue, and a worker waits for it";
+    HandOffLeaks "hand_off_leaks" [Cancel Queue]
+        "a caller that goes as it is handed a worker takes the worker with it";
+    LateReplyToNext "late_reply_to_next" [Cancel Queue]
+        "a cancelled call's late reply is given to the next caller";
     ResizeRevives "resize_revives" [Resize Drain] "a resize starts a worker for a pool that drains";
-    ResizeForgets "resize_forgets" [Resize Queue] "a resize rebuilds the queue, and the youngest waiter falls out";
-    ExpiredDispatched "expired_dispatched" [Stall Queue] "the clock is read once a turn, and an expired call is dispatched";
-    LossToldToAll "loss_told_to_all" [Session Queue Death] "every waiting call of a lost session is told so, not one";
-    TwoBinds "two_binds" [Session] "two calls of a new session look for its binding, and both make one";
-    BoundAfterCheckout "bound_after_checkout" [Session] "a session is bound after its first call has some worker";
-    GenerationIgnored "generation_ignored" [Death] "what is left to say of a dead process hits its successor in the slot";
-    RestartBudgetShared "restart_budget_shared" [StartFailure] "three failed starts of any slots, and nothing is started any more";
-    KillKeepsPins "kill_keeps_pins" [Policy Session] "the kill switch leaves V3's pins, and they count again after it";
-    PinsForgotten "pins_forgotten" [Policy Session] "a change of policy forgets the pins of live sessions";
-    KillReadOnce "kill_read_once" [Policy Session] "the kill switch is read when a session begins, only";
-    KillMissesAnonymous "kill_misses_anonymous" [Policy] "the kill switch is asked for sessions only";
+    ResizeForgets "resize_forgets" [Resize Queue]
+        "a resize rebuilds the queue, and the youngest waiter falls out";
+    ExpiredDispatched "expired_dispatched" [Stall Queue]
+        "the clock is read once a turn, and an expired call is dispatched";
+    LossToldToAll "loss_told_to_all" [Session Queue Death]
+        "every waiting call of a lost session is told so, not one";
+    TwoBinds "two_binds" [Session]
+        "two calls of a new session look for its binding, and both make one";
+    BoundAfterCheckout "bound_after_checkout" [Session]
+        "a session is bound after its first call has some worker";
+    GenerationIgnored "generation_ignored" [Death]
+        "what is left to say of a dead process hits its successor in the slot";
+    RestartBudgetShared "restart_budget_shared" [StartFailure]
+        "three failed starts of any slots, and nothing is started any more";
+    KillKeepsPins "kill_keeps_pins" [Policy Session]
+        "the kill switch leaves V3's pins, and they count again after it";
+    PinsForgotten "pins_forgotten" [Policy Session]
+        "a change of policy forgets the pins of live sessions";
+    KillReadOnce "kill_read_once" [Policy Session]
+        "the kill switch is read when a session begins, only";
+    KillMissesAnonymous "kill_misses_anonymous" [Policy]
+        "the kill switch is asked for sessions only";
     RollbackSpares "rollback_spares" [Policy Session] "a rollback leaves live sessions in V3";
     RaiseMoves "raise_moves" [Policy Session] "raising the share moves live sessions too";
     BucketRedrawn "bucket_redrawn" [Session] "each call of a session is drawn anew";
