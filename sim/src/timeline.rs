@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use poolshift::clock::Moment;
 use poolshift::{Lane, WorkerId};
 
 use crate::trace::{CallNo, Event, Frame, Stamp};
@@ -222,14 +223,7 @@ fn words(stamp: Stamp, event: &Event) -> String {
         Event::Executes { call: CallNo(call), worker } => {
             format!("{} runs call {call}", at(worker))
         }
-        Event::Writes { worker, frame } => match frame {
-            Frame::Reply { id, nonce: Some(CallNo(call)) } => {
-                format!("{} writes reply {id}, of call {call}", at(worker))
-            }
-            Frame::Reply { id, nonce: None } => format!("{} answers ping {id}", at(worker)),
-            Frame::Part => format!("{} writes half a reply", at(worker)),
-            Frame::Junk => format!("{} writes junk", at(worker)),
-        },
+        Event::Writes { worker, frame } => format!("{} {}", at(worker), wrote(frame)),
         Event::Reply { call: CallNo(call), worker, kind, nonce: CallNo(nonce), recycle } => {
             let recycle = if *recycle { ", recycle" } else { "" };
             let other = if nonce == call { String::new() } else { format!(" of call {nonce}!") };
@@ -250,34 +244,51 @@ fn words(stamp: Stamp, event: &Event) -> String {
         Event::Ready { worker } => format!("{} is ready", at(worker)),
         Event::StartFailed { worker, why } => format!("{} did not start: {why:?}", at(worker)),
         Event::Probe { worker } => format!("{} is probed", at(worker)),
-        Event::Probed { worker, healthy } => {
-            format!("{} is {}", at(worker), if *healthy { "well" } else { "not well" })
-        }
+        Event::Probed { worker, healthy: true } => format!("{} is well", at(worker)),
+        Event::Probed { worker, healthy: false } => format!("{} is not well", at(worker)),
         Event::Stop { worker, how } => format!("{} is told to stop: {how:?}", at(worker)),
         Event::Terminate { worker } => format!("{} gets SIGTERM", at(worker)),
         Event::Closes { worker } => format!("{} closes its stdout", at(worker)),
         Event::Exit { worker, how, .. } => format!("{} ends: {how:?}", at(worker)),
         Event::Reaped { worker } => format!("{} is reaped", at(worker)),
         Event::Config { epoch, percents, killed } => {
-            let shares = percents.map(|share| (f64::from(share) / 1000.0).to_string()).join("/");
-            let killed = if *killed { ", KILLED" } else { "" };
-            format!("policy {epoch}: {shares} %{killed}")
+            format!(
+                "policy {epoch}: {} %{}",
+                shares(*percents),
+                if *killed { ", KILLED" } else { "" }
+            )
         }
         Event::Resize { size } => format!("{lane} is resized to {size}"),
-        Event::Drain { until } => {
-            format!("{lane} drains until {:.3} ms", until.as_nanos() as f64 / 1e6)
-        }
+        Event::Drain { until } => format!("{lane} drains until {:.3} ms", millis(*until)),
         Event::Drained => format!("{lane} is drained"),
         Event::Fault { fault, worker } => {
             let whom = worker.as_ref().map_or_else(|| lane.to_owned(), at);
             format!("FAULT {} {whom}", fault.as_str())
         }
         Event::Heal { fault } => format!("no more {}", fault.as_str()),
-        Event::Stall { until } => {
-            format!("the host stalls until {:.3} ms", until.as_nanos() as f64 / 1e6)
-        }
+        Event::Stall { until } => format!("the host stalls until {:.3} ms", millis(*until)),
         Event::Phase { phase } => format!("-- {phase:?} --"),
     }
+}
+
+fn wrote(frame: &Frame) -> String {
+    match frame {
+        Frame::Reply { id, nonce: Some(CallNo(call)) } => {
+            format!("writes reply {id}, of call {call}")
+        }
+        Frame::Reply { id, nonce: None } => format!("answers ping {id}"),
+        Frame::Part => "writes half a reply".to_owned(),
+        Frame::Junk => "writes junk".to_owned(),
+    }
+}
+
+/// Percentages of reads, writes and critical calls.
+fn shares(percents: [u32; 3]) -> String {
+    percents.map(|share| (f64::from(share) / 1000.0).to_string()).join("/")
+}
+
+fn millis(moment: Moment) -> f64 {
+    moment.as_nanos() as f64 / 1e6
 }
 
 #[cfg(test)]
