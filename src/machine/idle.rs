@@ -151,6 +151,7 @@ mod tests {
                     expected.map(|key| plain.remove(&key));
                 }
                 prop_assert_eq!((map.len(), map.order.len()), (plain.len(), plain.len()));
+                prop_assert_eq!(map.is_empty(), plain.is_empty());
             }
         }
     }

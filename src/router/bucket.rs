@@ -86,8 +86,25 @@ mod tests {
     #[test]
     fn lengths_keep_keys_apart() {
         assert_ne!(draw("ab", "c").hash, draw("a", "bc").hash);
-        let mut bytes = Vec::new();
-        write_text(&"x".repeat(300), &mut bytes);
-        assert_eq!(bytes[..3], [0x79, 1, 44]);
+    }
+
+    /// RFC 8949, section 3.1: both sides of each edge.
+    #[test]
+    fn r12_a_length_is_written_in_its_shortest_form() {
+        let heads: [(usize, &[u8]); 8] = [
+            (0, &[0x60]),
+            (23, &[0x77]),
+            (24, &[0x78, 24]),
+            (255, &[0x78, 255]),
+            (256, &[0x79, 1, 0]),
+            (65_535, &[0x79, 255, 255]),
+            (65_536, &[0x7a, 0, 1, 0, 0]),
+            (70_000, &[0x7a, 0, 1, 0x11, 0x70]),
+        ];
+        for (length, head) in heads {
+            let mut bytes = Vec::new();
+            write_text(&"x".repeat(length), &mut bytes);
+            assert_eq!((&bytes[..head.len()], bytes.len()), (head, head.len() + length));
+        }
     }
 }

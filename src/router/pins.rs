@@ -186,6 +186,15 @@ mod tests {
         Policy { percents, ..Policy::initial("v3-rollout", false) }
     }
 
+    #[test]
+    fn sessions_are_spread_over_the_shards() {
+        let mut sessions = [0; SHARDS];
+        for n in 0..100 * SHARDS {
+            sessions[shard_of(&SessionId::new(&format!("session-{n}")).unwrap())] += 1;
+        }
+        assert!(sessions.iter().all(|count| (50..200).contains(count)), "{sessions:?}");
+    }
+
     fn second(n: u64) -> Moment {
         Moment::from_nanos(n * 1_000_000_000)
     }
