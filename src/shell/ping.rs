@@ -1,6 +1,7 @@
 //! Asking a worker whether it is one, and well.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::call::Args;
@@ -14,6 +15,9 @@ use crate::worker::wire::Outgoing;
 /// How the runtime that the binary carries names itself.
 const OUR_RUNTIME: &str = "poolshift_worker/";
 
+/// The version of the protocol that this host speaks with its own runtime.
+const PROTOCOL: u64 = 1;
+
 /// What a good ping reply tells.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Pong {
@@ -21,6 +25,9 @@ pub(super) struct Pong {
     status: String,
     #[serde(default)]
     runtime: String,
+    /// Of any type: a legacy script may use the name for something of its own.
+    #[serde(default)]
+    protocol: Value,
 }
 
 impl Pong {
@@ -31,6 +38,13 @@ impl Pong {
 
     /// Why this is not a good answer to the start ping, if it is none.
     pub(super) fn unreadiness(&self, readiness: Readiness) -> Option<String> {
+        if self.is_our_runtime() && self.protocol != PROTOCOL {
+            let Self { runtime, protocol, .. } = self;
+            return Some(format!(
+                "{runtime} speaks protocol {protocol}, this host {PROTOCOL}; take the \
+                 poolshift_worker that the host carries"
+            ));
+        }
         let ok = readiness == Readiness::AnyResult || self.status == "ok";
         (!ok).then(|| format!("its start ping said status {:?}, not \"ok\"", self.status))
     }
