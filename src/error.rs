@@ -269,8 +269,13 @@ pub enum BadCall {
 pub struct PostMortem {
     /// How the process ended ("exit status 3", "killed by SIGKILL"), once it has been reaped.
     pub exit: Option<String>,
+    /// What the process was doing at the deadline that it missed ("running", "stopped by a
+    /// signal"), as the operating system has it.
+    pub state: Option<String>,
     /// The Python stacks of all threads at the deadline, if the worker is our runtime.
     pub stacks: Vec<String>,
+    /// Why there are no stacks, if a deadline was missed and there are none.
+    pub stackless: Option<&'static str>,
     /// The last lines of its stderr.
     pub stderr: String,
 }
@@ -279,6 +284,12 @@ impl fmt::Display for PostMortem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(exit) = &self.exit {
             write!(f, " ({exit})")?;
+        }
+        if let Some(state) = &self.state {
+            write!(f, "; at its deadline it was {state}")?;
+        }
+        if let Some(why) = self.stackless {
+            write!(f, "; no Python stacks: {why}")?;
         }
         if !self.stacks.is_empty() {
             write!(f, "; Python stacks:\n  {}", self.stacks.join("\n  "))?;

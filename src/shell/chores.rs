@@ -53,6 +53,9 @@ pub(super) async fn read_late_reply<M: PoolMachine, S: Spawner>(
             Event::Replied { call, worker, reply: kind, recycle: reply.recycle }
         }
         Err(error) => {
+            if let LinkError::Garbled(reason) = &error {
+                shell.tell_breach(worker, reason);
+            }
             tracing::debug!(lane = %shell.settings.lane, %worker, %error, "no late reply");
             Event::CallBroke { call, worker, sent: Sent::All, cause: Breakage::Lost }
         }

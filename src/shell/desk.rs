@@ -68,8 +68,16 @@ pub(super) struct Record<P> {
     pub(super) process: P,
     /// Set when it is ready: whether it is our runtime, which can be asked for its stacks.
     pub(super) is_runtime: OnceLock<bool>,
-    /// Its Python stacks at a deadline.
-    pub(super) stacks: OnceLock<Vec<String>>,
+    /// What was seen of it at the deadline that it missed.
+    pub(super) overdue: OnceLock<Overdue>,
+}
+
+/// A worker whose call's time was over, before it was killed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Overdue {
+    pub(super) state: Option<String>,
+    pub(super) stacks: Vec<String>,
+    pub(super) stackless: Option<&'static str>,
 }
 
 /// A live worker's place in the pool.
@@ -171,9 +179,9 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
     pub(super) fn give_back(&mut self, lease: Lease<S>) {
         let Some(seat) = self.staff.get_mut(&lease.worker) else { return };
         seat.holder = None;
-        if seat.orders.is_some() {
-            seat.link = Some(lease.link);
-        }
+        // Also while the worker is being ended: until it is gone its pipes stay open, so that one
+        // that is asked for its stacks does not meet the end of its stdin instead.
+        seat.link = Some(lease.link);
     }
 
     fn finish(&mut self, now: Moment, call: Ticket, end: End) {

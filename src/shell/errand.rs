@@ -14,7 +14,7 @@ use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
 use crate::shell::Shell;
 use crate::shell::bell::Bell;
-use crate::shell::desk::{Finished, Lease, Record};
+use crate::shell::desk::{Finished, Lease, Overdue, Record};
 use crate::shell::held::HeldDesk;
 use crate::worker::link::LinkError;
 use crate::worker::wire::{Outgoing, WireReply};
@@ -41,6 +41,12 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let answer = Box::pin(Errand::submit(self, &call).run()).await;
         drop(visit);
         answer
+    }
+
+    /// The caller is told too, but only the log tells who runs the pool.
+    pub(super) fn tell_breach(&self, worker: WorkerId, reason: &str) {
+        let lane = self.settings.lane;
+        tracing::warn!(%lane, %worker, %reason, "worker broke the protocol");
     }
 
     /// Refused before its Submit: the machine never hears of it, the books do.
@@ -146,7 +152,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     /// to a pipe that has something to say.
     async fn exchange(&mut self) -> Exchange {
         let (shell, call, bell, deadline) = (self.shell, self.call, &self.bell, self.deadline);
-        let link = &mut self.lease.as_mut().expect("the caller holds a lease").link;
+        let Lease { worker, link, .. } = self.lease.as_mut().expect("the caller holds a lease");
         let exchange = async {
             let loaded = match shell.sessions.enrich(call).await {
                 Ok(loaded) => loaded,
@@ -167,6 +173,9 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
                 return Exchange::Unsent(Breakage::Refused(refusal));
             }
             if !link.is_quiet() {
+                if let Some(noise) = link.noise() {
+                    shell.tell_breach(*worker, &format!("it spoke unasked: {noise}"));
+                }
                 return Exchange::Unsent(Breakage::Lost);
             }
             Exchange::Reply(match link.send(&bell.progress).await {
@@ -212,6 +221,8 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         match error {
             LinkError::Closed(_) => self.end_lease(Breakage::Lost),
             LinkError::Garbled(reason) => {
+                let worker = self.lease.as_ref().expect("the caller holds a lease").worker;
+                self.shell.tell_breach(worker, &reason);
                 self.end_lease(Breakage::Garbled);
                 Heard::Breach(reason)
             }
@@ -285,11 +296,9 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     async fn post_mortem(&self) -> PostMortem {
         let Some(record) = &self.record else { return PostMortem::default() };
         let exit = tokio::time::timeout(POST_MORTEM, record.process.exited()).await.ok();
-        PostMortem {
-            exit,
-            stacks: record.stacks.get().cloned().unwrap_or_default(),
-            stderr: record.process.stderr_tail(),
-        }
+        let Overdue { state, stacks, stackless } =
+            record.overdue.get().cloned().unwrap_or_default();
+        PostMortem { exit, state, stacks, stackless, stderr: record.process.stderr_tail() }
     }
 
     /// One event for each request.

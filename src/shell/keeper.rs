@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::StartError;
 use crate::machine::{Event, PoolMachine, Stop};
 use crate::pool::WorkerId;
-use crate::shell::desk::{LinkOf, Order, Record};
+use crate::shell::desk::{LinkOf, Order, Overdue, Record};
 use crate::shell::errand::{POST_MORTEM, STACK_DUMP};
 use crate::shell::ping::{Pong, ping};
 use crate::shell::{Readiness, Settings, Shell};
@@ -61,8 +61,8 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         };
         let spawned = spawned
             .map_err(|cause| StartError::Spawn { command: self.spawner.command_line(), cause })?;
-        let (is_runtime, stacks) = (OnceLock::new(), OnceLock::new());
-        let record = Arc::new(Record { process: spawned.process, is_runtime, stacks });
+        let (is_runtime, overdue) = (OnceLock::new(), OnceLock::new());
+        let record = Arc::new(Record { process: spawned.process, is_runtime, overdue });
         self.lock().seat_record(worker, Arc::clone(&record));
         let Settings { lane, max_frame_bytes, ref trace, .. } = self.settings;
         let trace = trace.as_ref().map(|redaction| {
@@ -133,12 +133,11 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let order = order.expect("a seat keeps its orders until its keeper vacates it");
         match order.how {
             Stop::Politely => self.stop_politely(&record.process, order.link).await,
-            Stop::DumpAndKill if record.is_runtime.get() == Some(&true) => {
-                let stacks = record.process.dump_stacks(STACK_DUMP).await;
-                let first = record.stacks.set(stacks);
+            Stop::DumpAndKill => {
+                let first = record.overdue.set(record.look().await);
                 first.expect("a worker is ended once");
             }
-            Stop::DumpAndKill | Stop::Kill => {}
+            Stop::Kill => {}
         }
         record.process.signal(Signal::Kill);
         record.process.exited().await
@@ -160,6 +159,21 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             process.signal(Signal::Terminate);
             let _ = timeout(kill_grace, process.exited()).await;
         }
+    }
+}
+
+impl<P: Process> Record<P> {
+    /// R4: what a worker that missed a deadline is doing.
+    async fn look(&self) -> Overdue {
+        // Before it is asked for its stacks, which wakes it.
+        let state = self.process.state();
+        if self.is_runtime.get() != Some(&true) {
+            let stackless = Some("only the runtime of poolshift is asked for them");
+            return Overdue { state, stacks: Vec::new(), stackless };
+        }
+        let stacks = self.process.dump_stacks(STACK_DUMP).await;
+        let stackless = stacks.is_empty().then_some("it was asked for them, and wrote none");
+        Overdue { state, stacks, stackless }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::call::CallId;
 use crate::error::Refusal;
 use crate::machine::Sent;
 use crate::worker::trace::FrameTrace;
-use crate::worker::wire::{HEADER_BYTES, Outgoing, ReplyDecoder, WireReply, encode};
+use crate::worker::wire::{HEADER_BYTES, Outgoing, ReplyDecoder, WireReply, encode, quote};
 
 /// What an idle link may keep allocated: more than common calls need, so that one large reply
 /// does not hold its memory for ever.
@@ -86,6 +86,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     /// R1: one non-blocking read. False if the worker has said anything, or closed its pipe.
     pub fn is_quiet(&mut self) -> bool {
         self.received.is_empty() && matches!(self.read_now(), Poll::Pending)
+    }
+
+    /// The first bytes that the worker said without being asked, if it did; for logs.
+    pub fn noise(&self) -> Option<String> {
+        (!self.received.is_empty()).then(|| quote(&self.received))
     }
 
     /// Encodes the next request.

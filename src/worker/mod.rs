@@ -68,6 +68,9 @@ pub trait Process: Send + Sync + 'static {
     /// reused id is never hit (R2).
     fn signal(&self, signal: Signal);
 
+    /// What the process is doing, as the operating system has it; nothing if it cannot tell.
+    fn state(&self) -> Option<String>;
+
     /// Asks our runtime for the Python stacks of all its threads (SIGUSR1) and gives their lines
     /// once they are complete, or what has come within `limit`. Never asked of a legacy script,
     /// which would die of it (R4).
@@ -79,6 +82,7 @@ pub trait Process: Send + Sync + 'static {
     fn exited(&self) -> impl Future<Output = String> + Send;
 
     /// The last of what it wrote to stderr, in whole lines, secrets included: for error texts.
+    /// Stacks that it was asked for are not among them.
     fn stderr_tail(&self) -> String;
 }
 

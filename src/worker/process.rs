@@ -25,6 +25,9 @@ use crate::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
 /// interpreter writes last.
 const LAST_FRAME: &str = "_run_module_as_main";
 
+/// What begins it: the head of a thread's stack.
+const FIRST_LINES: [&str; 2] = ["Thread 0x", "Current thread 0x"];
+
 /// What ends it instead when there are more than 100 frames.
 const CUT_SHORT: &str = "...";
 
@@ -161,7 +164,8 @@ fn adopt(
     let tail = Arc::new(Tail::new());
     let log = stderr::Log::new(worker, child.id(), stderr_through);
     tokio::spawn(stderr::drain(errors, log, Arc::clone(&tail), exit.subscribe()));
-    let process = PythonProcess { pid, pidfd, exit, reaping: Mutex::new(()), tail };
+    let (reaping, dumped) = (Mutex::new(()), OnceLock::new());
+    let process = PythonProcess { pid, pidfd, exit, reaping, tail, dumped };
     Ok(Spawned { reader, writer, process })
 }
 
@@ -175,6 +179,8 @@ pub struct PythonProcess {
     /// Held while it is reaped or signalled, so that no signal meets a reused id.
     reaping: Mutex<()>,
     tail: Arc<Tail>,
+    /// Where its stack dump begins in the tail, if it was asked for one.
+    dumped: OnceLock<u64>,
 }
 
 impl PythonProcess {
@@ -217,6 +223,21 @@ impl Process for PythonProcess {
         self.try_signal(|| kill_process_group(self.pid, signal));
     }
 
+    fn state(&self) -> Option<String> {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).ok()?;
+        // The name before it may hold anything, parentheses too.
+        let letter = stat.rsplit_once(") ")?.1.chars().next()?;
+        Some(match letter {
+            'R' => "running".to_owned(),
+            'S' => "sleeping".to_owned(),
+            'D' => "waiting for a device".to_owned(),
+            'T' => "stopped by a signal".to_owned(),
+            't' => "stopped by a debugger".to_owned(),
+            other => format!("in state {other}"),
+        })
+    }
+
     async fn dump_stacks(&self, limit: Duration) -> Vec<String> {
         let mark = self.tail.mark();
         self.try_signal(|| pidfd_send_signal(self.pidfd.get_ref(), UnixSignal::USR1));
@@ -226,7 +247,13 @@ impl Process for PythonProcess {
         };
         // Past the limit, what has come is better than nothing.
         let _ = tokio::time::timeout(limit, self.tail.wait_since(mark, complete)).await;
-        self.tail.since(mark)
+        let mut stacks = self.tail.since(mark);
+        // What it says while it is asked is none.
+        let first =
+            stacks.iter().position(|line| FIRST_LINES.iter().any(|it| line.starts_with(it)));
+        stacks.drain(..first.unwrap_or(stacks.len()));
+        self.dumped.get_or_init(|| self.tail.mark() - stacks.len() as u64);
+        stacks
     }
 
     async fn exited(&self) -> String {
@@ -248,7 +275,7 @@ impl Process for PythonProcess {
     }
 
     fn stderr_tail(&self) -> String {
-        self.tail.quote()
+        self.tail.quote(self.dumped.get().copied())
     }
 }
 

@@ -69,9 +69,14 @@ impl Tail {
         let _ = written.wait_for(Option::is_none).await;
     }
 
-    /// How many lines were written so far.
+    /// How many lines were written so far. A line without an end is ended here, so that what
+    /// follows begins a line of its own.
     pub(crate) fn mark(&self) -> u64 {
-        self.lock().written
+        let mut kept = self.lock();
+        if !kept.open.is_empty() {
+            kept.close_line();
+        }
+        kept.written
     }
 
     /// Completes when `enough` likes the lines written since `mark`.
@@ -88,11 +93,13 @@ impl Tail {
         kept.lines.iter().skip(skipped).cloned().collect()
     }
 
-    /// The last lines, for error texts.
-    pub(crate) fn quote(&self) -> String {
+    /// The last lines before `mark`, or before the end; for error texts.
+    pub(crate) fn quote(&self, mark: Option<u64>) -> String {
         let kept = self.lock();
-        let skipped = kept.lines.len().saturating_sub(QUOTED_LINES);
-        let lines: Vec<&str> = kept.lines.iter().skip(skipped).map(String::as_str).collect();
+        let after = mark.map_or(0, |mark| kept.written - mark);
+        let end = kept.lines.len().saturating_sub(usize::try_from(after).unwrap_or(usize::MAX));
+        let begin = end.saturating_sub(QUOTED_LINES);
+        let lines: Vec<&str> = kept.lines.range(begin..end).map(String::as_str).collect();
         lines.join("\n")
     }
 
@@ -126,8 +133,22 @@ mod tests {
         tail.push(b"o\nthree", |line| seen.push(line.to_owned()));
         assert_eq!(seen, ["one", "two"]);
         tail.close();
-        assert_eq!(tail.quote(), "one\ntwo\nthree");
+        assert_eq!(tail.quote(None), "one\ntwo\nthree");
         assert_eq!(tail.since(2), ["three"]);
+    }
+
+    #[test]
+    fn what_follows_a_mark_is_told_apart_from_what_led_to_it() {
+        let tail = Tail::new();
+        tail.push(b"one\nat 50 %", |_| {});
+        let mark = tail.mark();
+        tail.push(b"Thread 1\n", |_| {});
+        assert_eq!(tail.since(mark), ["Thread 1"]);
+        assert_eq!(tail.quote(Some(mark)), "one\nat 50 %");
+        for n in 0..10_000 {
+            tail.push(format!("{n}\n").as_bytes(), |_| {});
+        }
+        assert_eq!(tail.quote(Some(mark)), "", "it was pushed out");
     }
 
     #[test]

@@ -217,7 +217,7 @@ fn without_nan(frame: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The first bytes, printable, for logs.
-fn quote(bytes: &[u8]) -> String {
+pub(super) fn quote(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(QUOTED_BYTES)];
     format!("\"{}\"", shown.escape_ascii())
 }

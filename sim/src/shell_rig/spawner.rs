@@ -207,6 +207,10 @@ impl Process for FakeProcess {
         self.ends.kill.set(if signal == Signal::Kill { 9 } else { 15 });
     }
 
+    fn state(&self) -> Option<String> {
+        None
+    }
+
     async fn dump_stacks(&self, _: Duration) -> Vec<String> {
         Vec::new()
     }
