@@ -10,6 +10,7 @@ mod config_command;
 mod debug;
 mod doctor;
 mod examples;
+mod faults;
 mod legacy;
 mod machine;
 mod operator;
