@@ -58,7 +58,10 @@ pub(super) fn is_stalled<'a>(side: Side<'a>, _victim: Victim) -> Acting<'a> {
         let struck = side.call("struck", json!({"fault": "hold"}), budget);
         let stalled = async {
             side.begun("struck").await;
-            let script = "kill -STOP $0; : > $1; sleep 2.5; kill -CONT $0";
+            // It is stopped when each of its threads is, which takes a while.
+            let script = "kill -STOP $0; \
+                while grep -h ^State /proc/$0/task/*/status | grep -qv T; do :; done; \
+                : > $1; sleep 2.5; kill -CONT $0";
             let host = std::process::id().to_string();
             let mut stall = Command::new("sh");
             stall.args(["-c", script, &host]).arg(side.path("file"));

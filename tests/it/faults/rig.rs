@@ -6,7 +6,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use poolshift::clock::{Clock, Moment};
@@ -313,11 +314,14 @@ fn config(folder: &TempDir, program: WorkerProgram) -> Config {
     config
 }
 
-/// Where `python3` is.
-fn python() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap();
-    let mut places = std::env::split_paths(&path).map(|folder| folder.join("python3"));
-    places.find(|place| place.is_file()).unwrap()
+/// The program itself; `python3` on the path may be a script that looks for it.
+fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut ask = Command::new("python3");
+        let told = ask.args(["-c", "import sys; print(sys.executable)"]).output().unwrap().stdout;
+        String::from_utf8(told).unwrap().trim().to_owned()
+    })
 }
 
 /// Waits for a condition.
