@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// A point in time, in nanoseconds since its [`Clock`] was started.
@@ -64,6 +65,34 @@ impl fmt::Debug for Moment {
             return f.write_str("never");
         }
         write!(f, "{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// A wall-clock time in milliseconds since the Unix epoch, for what outlives a process and for
+/// minutes rather than moments: it may be put back, and then nothing is due early.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Wall(u64);
+
+impl Wall {
+    /// The time so many milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 

@@ -5,10 +5,12 @@ pub mod bucket;
 pub mod draft;
 pub mod edit;
 pub mod file;
+pub mod guard;
 pub mod paths;
 pub mod percent;
 pub mod pins;
 pub mod policy;
+pub mod stage;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// Imports go down, or stay on the floor and in the folder. The longest prefix counts.
-const FLOORS: [(&str, u8); 31] = [
+const FLOORS: [(&str, u8); 33] = [
     ("call", 0),
     ("clock", 0),
     ("error", 0),
@@ -18,10 +18,12 @@ const FLOORS: [(&str, u8); 31] = [
     ("router::bucket", 2),
     ("router::draft", 2),
     ("router::file", 2),
+    ("router::guard", 2),
     ("router::paths", 2),
     ("router::percent", 2),
     ("router::pins", 2),
     ("router::policy", 2),
+    ("router::stage", 2),
     ("session::commands", 2),
     ("v2_session_pool::affinity", 2),
     ("v2_session_pool::config", 2),

@@ -1,0 +1,79 @@
+//! What is compared: a candidate beside its control, and how many units each has.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::Lane;
+
+/// One side of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// V2, or a comparison of V2 with itself, whose mismatches are noise.
+    Control,
+    /// V3, or a comparison of V3 with V2.
+    Candidate,
+}
+
+impl From<Lane> for Arm {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::V2 => Self::Control,
+            Lane::V3 => Self::Candidate,
+        }
+    }
+}
+
+/// A count for each arm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arms {
+    /// The control's.
+    pub control: u64,
+    /// The candidate's.
+    pub candidate: u64,
+}
+
+impl Arms {
+    /// One more in this arm.
+    pub fn add(&mut self, arm: Arm) {
+        match arm {
+            Arm::Control => self.control += 1,
+            Arm::Candidate => self.candidate += 1,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.control + self.candidate
+    }
+
+    /// Arm by arm, the sum.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { control: self.control + other.control, candidate: self.candidate + other.candidate }
+    }
+
+    /// Arm by arm, what is left; nothing below zero.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self {
+            control: self.control.saturating_sub(other.control),
+            candidate: self.candidate.saturating_sub(other.candidate),
+        }
+    }
+
+    /// The candidate's share, strictly between 0 and 1; none if an arm is empty, since then
+    /// what happens tells nothing about the other.
+    #[must_use]
+    pub fn share(self) -> Option<f64> {
+        let comparable = self.control > 0 && self.candidate > 0;
+        comparable.then(|| self.candidate as f64 / self.total() as f64)
+    }
+
+    /// The weight `n2 n3 / (n2 + n3)` of this stratum in a difference of shares (Mantel and
+    /// Haenszel 1959, for differences Greenland and Robins, Biometrics 41, 1985).
+    #[must_use]
+    pub fn weight(self) -> f64 {
+        self.share().map_or(0.0, |share| share * self.control as f64)
+    }
+}
