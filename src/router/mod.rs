@@ -10,6 +10,7 @@ pub mod paths;
 pub mod percent;
 pub mod pins;
 pub mod policy;
+pub mod ramp;
 pub mod stage;
 pub mod watch;
 

@@ -23,6 +23,37 @@ impl From<Lane> for Arm {
     }
 }
 
+/// The candidate's share of what could have gone bad, as it was meant and as it was.
+///
+/// Both are right while draws follow the percentage and all units are alike, and neither is
+/// when they do not: the counts move by chance while they are small, and lag where units come
+/// and go; the percentage knows nothing of sessions that come back. Evidence of harm falls as
+/// the share rises, evidence of harmlessness as it falls, so each takes the share that makes it
+/// weaker, and is valid if either is right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// The percentage by which the unit was drawn, from 0 to 1.
+    pub intended: f64,
+    /// Of the units at risk just before; none while there was nobody.
+    pub actual: Option<f64>,
+}
+
+impl Shares {
+    /// The higher one, strictly between 0 and 1; none if nothing can be compared.
+    #[must_use]
+    pub fn high(self) -> Option<f64> {
+        Some(self.actual.map_or(self.intended, |actual| actual.max(self.intended)))
+            .filter(|share| *share > 0.0 && *share < 1.0)
+    }
+
+    /// The lower one, strictly between 0 and 1; none if nothing can be compared.
+    #[must_use]
+    pub fn low(self) -> Option<f64> {
+        let low = self.actual.map(|actual| actual.min(self.intended));
+        low.filter(|share| *share > 0.0 && *share < 1.0)
+    }
+}
+
 /// A count for each arm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arms {
@@ -62,12 +93,10 @@ impl Arms {
         }
     }
 
-    /// The candidate's share, strictly between 0 and 1; none if an arm is empty, since then
-    /// what happens tells nothing about the other.
+    /// The candidate's share, from 0 to 1; none of nothing.
     #[must_use]
     pub fn share(self) -> Option<f64> {
-        let comparable = self.control > 0 && self.candidate > 0;
-        comparable.then(|| self.candidate as f64 / self.total() as f64)
+        (self.total() > 0).then(|| self.candidate as f64 / self.total() as f64)
     }
 
     /// The weight `n2 n3 / (n2 + n3)` of this stratum in a difference of shares (Mantel and

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::router::guard::arms::{Arm, Arms};
+use crate::router::guard::arms::{Arm, Arms, Shares};
 use crate::router::guard::mixture::{Mixture, ln_mean_exp};
 
 /// The evidence of one metric. Only bad events are told to it; each costs one step for each
@@ -38,20 +38,21 @@ impl Comparison {
         }
     }
 
-    /// A unit went bad in this stratum, when these were at risk there, itself included.
+    /// A unit went bad in this stratum, when these were the candidate's shares there.
     /// `proving`: it belongs to what this step is to prove.
-    pub fn bad(&mut self, stratum: usize, at_risk: Arms, arm: Arm, proving: bool) {
+    pub fn bad(&mut self, stratum: usize, shares: Shares, arm: Arm, proving: bool) {
         self.bad.add(arm);
         if proving {
             self.step_bad.add(arm);
         }
-        let Some(share) = at_risk.share() else { return };
-        self.pooled.bad(share, arm);
-        self.by_stratum[stratum].bad(share, arm);
-        if proving {
+        if let Some(share) = shares.high() {
+            self.pooled.bad(share, arm);
+            self.by_stratum[stratum].bad(share, arm);
+            self.excess += f64::from(u8::from(arm == Arm::Candidate)) - share;
+        }
+        if let Some(share) = shares.low().filter(|_| proving) {
             self.proof.bad(share, arm);
         }
-        self.excess += f64::from(u8::from(arm == Arm::Candidate)) - share;
     }
 
     /// What is proven of a step says nothing about the next, which has another load. The

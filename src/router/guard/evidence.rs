@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::call::Class;
-use crate::router::guard::arms::{Arm, Arms};
+use crate::router::guard::arms::{Arm, Arms, Shares};
 use crate::router::guard::comparison::Comparison;
 use crate::router::guard::fuse::{CrashLoop, InARow};
 use crate::router::guard::metric::Metric;
@@ -92,12 +92,12 @@ impl Evidence {
         &mut self,
         metric: Metric,
         stratum: usize,
-        at_risk: Arms,
+        shares: Shares,
         arm: Arm,
         proving: bool,
     ) {
         if let Some(comparison) = self.comparisons.get_mut(&metric) {
-            comparison.bad(stratum, at_risk, arm, proving);
+            comparison.bad(stratum, shares, arm, proving);
         }
     }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::router::guard::arms::{Arm, Arms};
+pub use crate::router::guard::arms::{Arm, Arms, Shares};
 pub use crate::router::guard::evidence::Evidence;
 pub use crate::router::guard::metric::{Metric, Metrics};
 pub use crate::router::guard::risk::{Marks, Unit};
@@ -34,7 +34,17 @@ use crate::router::guard::evidence::Tally;
 use crate::router::guard::risk::RiskSets;
 use crate::router::guard::slow::Thresholds;
 use crate::router::guard::strata::Strata;
+use crate::router::percent::Percent;
 use crate::router::policy::Percents;
+
+/// The percentages by which units are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// V3's share of each class; where the lowest share governs whole sessions, that one for all.
+    pub calls: Percents,
+    /// The share of shadow comparisons that are of V3 with V2; the others are of V2 with itself.
+    pub comparisons: Percent,
+}
 
 /// The books of one process about one build of V3.
 ///
@@ -58,7 +68,7 @@ impl Guards {
     #[must_use]
     pub fn new(build: &str, settings: Settings, strata: Strata, slow: Thresholds) -> Self {
         let evidence = Evidence::new(build, &settings, strata.len());
-        let (routed, compared) = (RiskSets::new(&strata), RiskSets::new(&strata));
+        let (routed, compared) = (RiskSets::new(strata.clone()), RiskSets::new(strata.clone()));
         Self { settings, strata, slow, routed, compared, proving: Vec::new(), evidence }
     }
 
@@ -74,17 +84,17 @@ impl Guards {
 
     /// A step of the ramp is in force, which raised these classes. `step` numbers it, the same
     /// in each process.
-    pub fn begin_step(&mut self, step: u64, percents: &Percents, proving: &[Class]) {
+    pub fn begin_step(&mut self, step: u64, drawn: Drawn, proving: &[Class]) {
         self.proving = proving.to_vec();
         self.evidence.begin_step(step, &self.settings);
-        self.begin_cohort(percents);
+        self.begin_cohort(drawn);
     }
 
-    /// These percentages are in force, or this process began anew: it has lost its pins.
-    pub fn begin_cohort(&mut self, percents: &Percents) {
-        self.routed.begin_cohort();
-        self.compared.begin_cohort();
-        self.evidence.intend(percents);
+    /// Other percentages are in force, or this process began anew: it has lost its pins.
+    pub fn begin_cohort(&mut self, drawn: Drawn) {
+        self.routed.begin_cohort(drawn.calls);
+        self.compared.begin_cohort(Percents::all(drawn.comparisons));
+        self.evidence.intend(&drawn.calls);
     }
 
     /// Marks for a session that is drawn now; none before the first step.
@@ -123,16 +133,18 @@ impl Guards {
     fn note(&mut self, routed: bool, unit: &mut Unit<'_>, command: &str, arm: Arm, bad: Metrics) {
         let stratum = self.strata.of(command);
         let risk = if routed { &mut self.routed } else { &mut self.compared };
+        // Before it enters: a unit's own lane must not move the share that it is judged by.
+        let shares = bad.iter().map(|metric| (metric, risk.shares(unit, stratum, metric)));
+        let shares: Vec<_> = shares.collect();
         risk.enter(unit, stratum, arm);
-        for metric in bad.iter() {
+        for (metric, shares) in shares {
             let Some(bounds) = self.settings.bounds.get(&metric) else { continue };
             if bounds.ignore.iter().any(|ignored| ignored == command) {
                 continue;
             }
-            let Some(at_risk) = risk.bad(unit, stratum, metric) else { continue };
+            let (Some(latest), Some(shares)) = (risk.bad(unit, metric), shares) else { continue };
             let raised = !routed || self.proving.contains(&self.strata.class(stratum));
-            let proving = at_risk.latest && raised;
-            self.evidence.bad(metric, stratum, at_risk.arms, arm, proving);
+            self.evidence.bad(metric, stratum, shares, arm, latest && raised);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::router::guard::arms::{Arm, Arms};
+use crate::router::guard::arms::{Arm, Arms, Shares};
 use crate::router::guard::metric::{Metric, Metrics};
 use crate::router::guard::strata::Strata;
+use crate::router::policy::Percents;
 
 /// Cohorts kept in one ramp. A plan has at most 32 steps; the rest is for changes by hand and
 /// for restarts, and sessions beyond it are not judged.
@@ -20,7 +21,7 @@ const MAX_COHORTS: usize = 128;
 /// A good call of a session that has used the command before changes nothing here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RiskSets {
-    strata: usize,
+    strata: Strata,
     cohorts: Vec<Cohort>,
     /// Whether more cohorts were asked for than are kept.
     full: bool,
@@ -29,6 +30,7 @@ pub struct RiskSets {
 /// Units drawn under one percentage, by stratum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Cohort {
+    percents: Percents,
     sessions: Vec<Cell>,
     anonymous: Vec<Arms>,
 }
@@ -70,29 +72,20 @@ pub enum Unit<'a> {
     Anonymous,
 }
 
-/// What was at risk when a unit went bad, that unit included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AtRisk {
-    /// The units of its cohort and stratum.
-    pub arms: Arms,
-    /// Whether its cohort is the latest.
-    pub latest: bool,
-}
-
 impl RiskSets {
     /// Nobody at risk, and no cohort yet.
     #[must_use]
-    pub fn new(strata: &Strata) -> Self {
-        Self { strata: strata.len(), cohorts: Vec::new(), full: false }
+    pub const fn new(strata: Strata) -> Self {
+        Self { strata, cohorts: Vec::new(), full: false }
     }
 
-    /// Whoever is drawn from here on is a new cohort: the percentages changed, or the process
-    /// lost its pins.
-    pub fn begin_cohort(&mut self) {
+    /// Whoever is drawn from here on, by these percentages, is a new cohort.
+    pub fn begin_cohort(&mut self, percents: Percents) {
         self.full = self.cohorts.len() == MAX_COHORTS;
         if !self.full {
-            let sessions = vec![Cell::default(); self.strata];
-            self.cohorts.push(Cohort { sessions, anonymous: vec![Arms::default(); self.strata] });
+            let sessions = vec![Cell::default(); self.strata.len()];
+            let anonymous = vec![Arms::default(); self.strata.len()];
+            self.cohorts.push(Cohort { percents, sessions, anonymous });
         }
     }
 
@@ -129,31 +122,45 @@ impl RiskSets {
         }
     }
 
-    /// A unit that has entered went bad. None if it was bad already, or is not judged.
-    pub fn bad(&mut self, unit: &mut Unit<'_>, stratum: usize, metric: Metric) -> Option<AtRisk> {
+    /// The candidate's shares of those at risk with this unit; none if it is not judged.
+    #[must_use]
+    pub fn shares(&self, unit: &Unit<'_>, stratum: usize, metric: Metric) -> Option<Shares> {
+        let (cohort, at_risk) = match unit {
+            Unit::Anonymous => {
+                let cohort = self.cohorts.last().filter(|_| !self.full)?;
+                // A call is over at once, so its share is that of arrivals.
+                (cohort, cohort.anonymous[stratum])
+            }
+            Unit::Session(marks) => {
+                let cohort = self.cohorts.get(usize::from(marks.cohort))?;
+                let cell = &cohort.sessions[stratum];
+                (cohort, cell.entered.less(cell.bad[metric as usize]))
+            }
+        };
+        let intended = cohort.percents.of(self.strata.class(stratum)).share();
+        Some(Shares { intended, actual: at_risk.share() })
+    }
+
+    /// A unit that has entered went bad. None if it was bad already, or is not judged; else
+    /// whether its cohort is the latest.
+    pub fn bad(&mut self, unit: &mut Unit<'_>, metric: Metric) -> Option<bool> {
         let last = self.cohorts.len().checked_sub(1)?;
         let marks = match unit {
-            Unit::Anonymous if self.full => return None,
-            // Over at once, so its share is that of arrivals.
-            Unit::Anonymous => {
-                return Some(AtRisk { arms: self.cohorts[last].anonymous[stratum], latest: true });
-            }
+            Unit::Anonymous => return (!self.full).then_some(true),
             Unit::Session(marks) => marks,
         };
         let cohort = self.cohorts.get_mut(usize::from(marks.cohort))?;
         if marks.bad.has(metric) {
             return None;
         }
-        let cell = &cohort.sessions[stratum];
-        let arms = cell.entered.less(cell.bad[metric as usize]);
         marks.bad = marks.bad.with(Metrics::only(metric));
-        let used = (0..self.strata).filter(|stratum| marks.has_used(*stratum));
+        let used = (0..self.strata.len()).filter(|stratum| marks.has_used(*stratum));
         for stratum in used {
             let candidate = marks.candidate & (1 << stratum) != 0;
             let arm = if candidate { Arm::Candidate } else { Arm::Control };
             cohort.sessions[stratum].bad[metric as usize].add(arm);
         }
-        Some(AtRisk { arms, latest: usize::from(marks.cohort) == last && !self.full })
+        Some(usize::from(marks.cohort) == last && !self.full)
     }
 
     /// The weight of all strata and cohorts in a difference of shares ([`Arms::weight`]).

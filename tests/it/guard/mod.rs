@@ -1,0 +1,6 @@
+//! The guards: their formulas against slow or hand-made ones, and their rates of error.
+
+mod books;
+mod formulas;
+mod rates;
+mod traffic;
