@@ -67,7 +67,7 @@ impl Guards {
     /// No evidence yet about this build; `slow` was frozen before.
     #[must_use]
     pub fn new(build: &str, settings: Settings, strata: Strata, slow: Thresholds) -> Self {
-        let evidence = Evidence::new(build, &settings, strata.len());
+        let evidence = Evidence::new(build, &settings, strata.count());
         let (routed, compared) = (RiskSets::new(strata.clone()), RiskSets::new(strata.clone()));
         Self { settings, strata, slow, routed, compared, proving: Vec::new(), evidence }
     }

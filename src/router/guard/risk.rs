@@ -83,8 +83,8 @@ impl RiskSets {
     pub fn begin_cohort(&mut self, percents: Percents) {
         self.full = self.cohorts.len() == MAX_COHORTS;
         if !self.full {
-            let sessions = vec![Cell::default(); self.strata.len()];
-            let anonymous = vec![Arms::default(); self.strata.len()];
+            let sessions = vec![Cell::default(); self.strata.count()];
+            let anonymous = vec![Arms::default(); self.strata.count()];
             self.cohorts.push(Cohort { percents, sessions, anonymous });
         }
     }
@@ -154,7 +154,7 @@ impl RiskSets {
             return None;
         }
         marks.bad = marks.bad.with(Metrics::only(metric));
-        let used = (0..self.strata.len()).filter(|stratum| marks.has_used(*stratum));
+        let used = (0..self.strata.count()).filter(|stratum| marks.has_used(*stratum));
         for stratum in used {
             let candidate = marks.candidate & (1 << stratum) != 0;
             let arm = if candidate { Arm::Candidate } else { Arm::Control };

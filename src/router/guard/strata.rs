@@ -40,7 +40,7 @@ impl Strata {
         Self { known }
     }
 
-    /// The stratum of a command, below [`Strata::len`].
+    /// The stratum of a command, below [`Strata::count`].
     #[must_use]
     pub fn of(&self, command: &str) -> usize {
         let found = self.known.binary_search_by(|known| known.command.as_str().cmp(command));
@@ -61,13 +61,7 @@ impl Strata {
 
     /// How many there are, the one of all others included.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub const fn count(&self) -> usize {
         self.known.len() + 1
-    }
-
-    /// Never: there is always the stratum of all others.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        false
     }
 }

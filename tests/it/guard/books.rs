@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use poolshift::clock::Wall;
+use poolshift::router::guard::comparison::Comparison;
 use poolshift::router::guard::risk::RiskSets;
 use poolshift::router::guard::slow::Thresholds;
 use poolshift::router::guard::strata::Strata;
@@ -76,6 +77,24 @@ fn a_session_is_one_bad_unit_however_often_it_fails() {
         call(&mut guards, &mut Unit::Anonymous, "a", Arm::Control, Outcome::Raised);
     }
     assert_eq!(errors(&guards), Arms { control: 4, candidate: 1 });
+}
+
+#[test]
+fn a_unit_does_not_move_the_share_that_it_is_judged_by() {
+    let mut guards = guards();
+    for _ in 0..3 {
+        call(&mut guards, &mut Unit::Anonymous, "a", Arm::Control, Outcome::Ok);
+    }
+    call(&mut guards, &mut Unit::Anonymous, "a", Arm::Candidate, Outcome::Raised);
+    call(&mut guards, &mut Unit::Anonymous, "a", Arm::Control, Outcome::Raised);
+    // None of 3 in V3, so by the 5 % that were meant; then 1 of 4.
+    let mut expected = Comparison::new(1.25, 2.0, strata().count());
+    let stratum = guards.stratum("a");
+    let shares = |actual| Shares { intended: 0.05, actual: Some(actual) };
+    expected.bad(stratum, shares(0.0), Arm::Candidate, true);
+    expected.bad(stratum, shares(0.25), Arm::Control, true);
+    let evidence = guards.evidence();
+    assert_eq!(evidence.comparisons().next().unwrap().1, &expected);
 }
 
 #[test]
@@ -165,7 +184,7 @@ fn mismatches_are_compared_with_noise_and_not_with_calls() {
 fn more_commands_than_are_told_apart_share_a_stratum_and_more_cohorts_are_not_judged() {
     let names = (0..200).map(|n| (format!("c{n:03}"), Class::Read));
     let strata = Strata::new(names);
-    assert_eq!((strata.len(), strata.of("c062"), strata.of("c063")), (64, 62, 63));
+    assert_eq!((strata.count(), strata.of("c062"), strata.of("c063")), (64, 62, 63));
     assert_eq!((strata.name(63), strata.class(63)), (Strata::OTHERS, Class::Critical));
     let mut risk = RiskSets::new(strata);
     (0..128).for_each(|_| risk.begin_cohort(drawn(5).calls));

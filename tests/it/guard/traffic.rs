@@ -60,7 +60,7 @@ pub(super) fn play(
     let mut chance = Seed(seed).stream(Domain::Call, run, 0);
     let names = COMMANDS.map(|(command, ..)| (command.to_owned(), Class::Read));
     let strata = Strata::new(names);
-    let mut comparison = Comparison::new(1.25, 2.0, strata.len());
+    let mut comparison = Comparison::new(1.25, 2.0, strata.count());
     let mut risk = RiskSets::new(strata);
     let mut live: Vec<Session> = Vec::with_capacity(LIVE);
     let in_sessions = traffic.session_calls > 1;

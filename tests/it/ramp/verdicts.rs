@@ -74,7 +74,9 @@ fn only(verdict: &Verdict, says: Says, check: Check) -> String {
 }
 
 fn ln_mean_exp(terms: &[f64]) -> f64 {
-    (terms.iter().map(|term| term.exp()).sum::<f64>() / terms.len() as f64).ln()
+    // Below this, a plain sum of exponentials is 0.
+    let top = terms.iter().copied().fold(f64::MIN, f64::max);
+    top + (terms.iter().map(|term| (term - top).exp()).sum::<f64>() / terms.len() as f64).ln()
 }
 
 /// Computes every finding again by its formula, from what was stored and nothing else.

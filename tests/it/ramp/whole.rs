@@ -221,5 +221,5 @@ fn whole_ramps_of_a_clean_v3_are_not_rolled_back() {
 #[test]
 #[ignore = "minutes; run by name, in release"]
 fn whole_ramps_at_length() {
-    clean(2000, 60_000);
+    clean(2000, 100_000);
 }
