@@ -123,7 +123,7 @@ fn check(model: Model, stages: &mut Stages, step: Step) -> Model {
         Step::Unkill(human) => stages.unkill(by(human)),
     };
     let expected = model.after(step);
-    let seen = result.as_ref().map(|()| ()).map_err(kind);
+    let seen = result.as_ref().copied().map_err(kind);
     assert_eq!(seen, expected.map(|_| ()), "{step:?} from {model:?}");
     if let Err(refused) = result {
         assert_eq!(*stages, before, "a refusal changes nothing");
@@ -204,10 +204,10 @@ impl StateMachineTest for Machine {
         let latched = state.model.stages.map(|stage| stage == Stage::RolledBack);
         state.model = check(state.model, &mut state.stages, step);
         assert_eq!(state.model, *model);
-        for class in 0..3 {
+        for (class, latched) in latched.into_iter().enumerate() {
             let cleared = step == Step::Make(Move::Clear as usize, class, true);
             let still = state.stages.beneath(Class::ALL[class]) == Stage::RolledBack;
-            assert!(!latched[class] || still || cleared, "only a human unlatches");
+            assert!(!latched || still || cleared, "only a human unlatches");
         }
         let stored = serde_json::to_string(&state.stages).unwrap();
         assert_eq!(serde_json::from_str::<Stages>(&stored).unwrap(), state.stages);
