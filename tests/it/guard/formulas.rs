@@ -226,6 +226,12 @@ fn each_kind_of_evidence_takes_the_share_that_makes_it_weaker() {
             (comparison.ln_e(), comparison.proof().ln_e())
         };
         assert!(at(0.1).0 < at(0.05).0 && at(0.1).1 > at(0.05).1, "{arm:?}");
+        // One above and one below: harm is judged by the higher, proof by the lower.
+        for both in [shares(0.05, Some(0.2)), shares(0.2, Some(0.05))] {
+            let mut comparison = Comparison::new(1.25, 2.0, 1);
+            comparison.bad(0, both, arm, true);
+            assert_eq!((comparison.ln_e(), comparison.proof().ln_e()), (at(0.2).0, at(0.05).1));
+        }
     }
 }
 
