@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use poolshift::clock::{Clock, Moment};
@@ -21,6 +21,7 @@ use poolshift::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
 /// A call that is meant to run out of its time has this much.
@@ -367,8 +368,14 @@ fn stat(pid: u32) -> Option<String> {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// As long as there is one listener in all, tracing asks that of the *current* thread whether a new
+/// log line is of interest. A line that another test's thread met first was then lost for good.
+static SECOND_LISTENER: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
 impl Log {
     fn listen(&self) -> DefaultGuard {
+        LazyLock::force(&SECOND_LISTENER);
         let log = self.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone());
         let listening = tracing::subscriber::set_default(lines.finish());
