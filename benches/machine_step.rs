@@ -5,7 +5,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::{Action, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
@@ -26,6 +26,7 @@ fn terms(max_starting: usize) -> Terms {
         on_cancel: OnCancel::Drain,
         backoff: Backoff { base, cap, seed: 0 },
         probe_after: None,
+        lifecycle: Lifecycle::default(),
     }
 }
 
@@ -61,7 +62,13 @@ impl<M: PoolMachine> Load<M> {
         let call = Ticket(self.next);
         self.next += 1;
         let session = Some(session);
-        self.handle(Event::Submit { call, class: Class::Read, session, deadline: None });
+        self.handle(Event::Submit {
+            call,
+            class: Class::Read,
+            session,
+            deadline: None,
+            digest: None,
+        });
     }
 
     /// One call leaves and one comes.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::call::SessionId;
+use crate::pool::WorkerId;
 
 /// The one thing that came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -229,9 +230,34 @@ pub enum Refusal {
     /// The session store could not be read, so the call would have run without its state.
     #[error("the session store failed: {0}")]
     Store(String),
+    /// There is no worker, and starting one is no use for now.
+    #[error("no worker can be started, {failures} starts in a row failed: {cause}")]
+    NoWorker {
+        /// Failed starts since a worker last became ready.
+        failures: u32,
+        /// Why the last one failed.
+        cause: String,
+    },
+    /// Workers died of this very call.
+    #[error(
+        "this command with these args was in flight when workers died: {}; it is refused while \
+         each of these deaths is within [quarantine] window = {window:?}",
+        deaths(history)
+    )]
+    Quarantined {
+        /// The workers, and how long ago each died; the oldest first.
+        history: Vec<(WorkerId, Duration)>,
+        /// The configured window.
+        window: Duration,
+    },
     /// The call itself is malformed.
     #[error(transparent)]
     BadCall(#[from] BadCall),
+}
+
+fn deaths(history: &[(WorkerId, Duration)]) -> String {
+    let told = history.iter().map(|(worker, ago)| format!("{worker} ({ago:.0?} ago)"));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// What is wrong with a call that was never submitted.

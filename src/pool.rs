@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::call::{Answer, Call, SessionId};
-use crate::error::Outcome;
+use crate::error::{Outcome, Ran};
 
 /// A pool of workers. Both lanes of the router are one; a team's own legacy pool can be too.
 pub trait Pool: Send + Sync + 'static {
@@ -100,17 +100,92 @@ pub struct PoolStatus {
     pub restarts: u64,
     /// Starts that did not become ready.
     pub start_failures: u64,
+    /// Whether starting workers is no use for now.
+    #[serde(default)]
+    pub breaker: BreakerStatus,
+    /// Workers that did no wrong and were replaced, by the reason.
+    #[serde(default)]
+    pub recycled: BTreeMap<RecycleReason, u64>,
     /// From the first start until the pool had as many ready workers as it is meant to have.
     #[serde(rename = "startup_duration_s", with = "seconds")]
     pub startup_duration: Option<Duration>,
     /// Calls finished so far, by outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// What came of calls, by command, where the pool keeps it.
+    #[serde(default)]
+    pub ledger: Vec<LedgerRow>,
+    /// Calls that were tried again, and those for which there was no budget.
+    #[serde(default)]
+    pub retries: RetryCounts,
     /// Times of the calls finished so far, where the pool keeps them.
     pub request: Option<RequestTimes>,
     /// Whether the pool has stopped taking calls.
     pub draining: bool,
     /// Each slot that has had a worker.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// Why a worker that did no wrong is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecycleReason {
+    /// It has answered `max_requests` calls.
+    Requests,
+    /// It is as old as `max_age`.
+    Age,
+    /// Its memory has grown by `max_memory_growth`.
+    Memory,
+    /// It asked for it.
+    Asked,
+}
+
+impl RecycleReason {
+    /// The name used in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Age => "age",
+            Self::Memory => "memory",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+/// A pool's breaker (R6).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerStatus {
+    /// Whether so many starts in a row failed that they are tried one at a time, and calls are
+    /// refused while there is no worker.
+    pub open: bool,
+    /// Failed starts since a worker last became ready.
+    pub failures: u32,
+    /// Why the last one failed.
+    pub cause: Option<String>,
+}
+
+/// How often one thing came of one command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// The command; `…` stands for all those beyond the first hundred.
+    pub command: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Whether it can have run.
+    pub ran: Ran,
+    /// Of calls tried for the first time.
+    pub calls: u64,
+    /// Of calls tried again.
+    pub retries: u64,
+}
+
+/// Retries so far (R15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryCounts {
+    /// Calls that were tried again, each time counted.
+    pub made: u64,
+    /// Calls that would have been, but the budget was spent.
+    pub over_budget: u64,
 }
 
 /// Times of finished calls.
@@ -151,6 +226,10 @@ pub struct WorkerStatus {
     /// Mean time from assignment to answer.
     #[serde(rename = "response_time_s", with = "seconds")]
     pub response_time: Option<Duration>,
+    /// How much more resident memory its process has than after its first calls, where that is
+    /// looked at.
+    #[serde(default)]
+    pub memory_growth_bytes: Option<u64>,
 }
 
 mod seconds {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use poolshift::Lane;
 use poolshift::machine::OnCancel;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::router::percent::Percent;
 
 use thiserror::Error;
@@ -298,6 +298,7 @@ fn v2(size: usize) -> LaneGround {
         on_cancel: OnCancel::Drain,
         backoff: Backoff { base: Duration::from_millis(100), cap: seconds(5), seed: 0 },
         probe_after: None,
+        lifecycle: Lifecycle::default(),
     };
     ground(terms, 1000)
 }
@@ -313,6 +314,7 @@ fn v3(size: usize) -> LaneGround {
         on_cancel: OnCancel::Drain,
         backoff: Backoff { base: Duration::from_millis(100), cap: seconds(5), seed: 1 },
         probe_after: Some(seconds(5)),
+        lifecycle: Lifecycle::default(),
     };
     ground(terms, 1000)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::{Action, End, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::pool::WorkerId;
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
@@ -114,6 +114,7 @@ fn terms(servers: usize, lane: Lane) -> Terms {
         on_cancel: OnCancel::Drain,
         backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(1), seed: 0 },
         probe_after: None,
+        lifecycle: Lifecycle::default(),
     }
 }
 
@@ -282,7 +283,8 @@ impl<'a, M: PoolMachine> Play<'a, M> {
             sessions => Some(self.sessions[stream.below(sessions) as usize].clone()),
         };
         let (ticket, class, deadline) = (Ticket(call), Class::Read, None);
-        self.step(Event::Submit { call: ticket, class, session, deadline })?;
+        let digest = None;
+        self.step(Event::Submit { call: ticket, class, session, deadline, digest })?;
         let waits = self.guests.get(&call).map(|guest| guest.started.is_none());
         self.sums.p_block.add(call, f64::from(u8::from(waits.is_none())), 1.0);
         let Some(waits) = waits else { return Ok(()) };
@@ -303,7 +305,11 @@ impl<'a, M: PoolMachine> Play<'a, M> {
                 Action::Start(worker) => self.machine.handle(now, Event::WorkerReady { worker }),
                 Action::Assign { call, worker } => self.start(call.0, worker)?,
                 Action::Finish { call, end } => self.leave(call.0, &end)?,
-                Action::Abandon { .. } | Action::Probe(_) | Action::Stop { .. } => {
+                Action::Abandon { .. }
+                | Action::Probe(_)
+                | Action::Measure(_)
+                | Action::Recycle { .. }
+                | Action::Stop { .. } => {
                     unreachable!("no worker of a textbook fails, and no call is given up on one")
                 }
             }

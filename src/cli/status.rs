@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use poolshift::Lane;
 use poolshift::config::Survey;
-use poolshift::pool::PoolStatus;
+use poolshift::pool::{PoolStatus, RetryCounts};
 use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
@@ -112,6 +112,20 @@ fn row(text: &mut String, lane: Lane, pool: &PoolStatus, status: &ProcessStatus)
         .collect();
     if !failed.is_empty() {
         let _ = writeln!(text, "      failed: {}", failed.join(", "));
+    }
+    let recycled: Vec<String> =
+        pool.recycled.iter().map(|(why, count)| format!("{count} {}", why.as_str())).collect();
+    if !recycled.is_empty() {
+        let _ = writeln!(text, "      recycled: {}", recycled.join(", "));
+    }
+    if pool.retries != RetryCounts::default() {
+        let RetryCounts { made, over_budget } = pool.retries;
+        let _ = writeln!(text, "      tried again: {made}, and {over_budget} over budget");
+    }
+    if pool.breaker.open {
+        let (failures, cause) = (pool.breaker.failures, pool.breaker.cause.as_deref());
+        let cause = cause.unwrap_or("unknown");
+        let _ = writeln!(text, "      BREAKER OPEN: {failures} starts in a row failed: {cause}");
     }
     if pool.draining {
         let _ = writeln!(text, "      draining");

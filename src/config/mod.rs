@@ -22,6 +22,8 @@ pub use crate::config::problem::{ConfigError, Problem};
 use crate::config::reader::Reader;
 pub use crate::config::reader::environment;
 pub use crate::config::survey::{Origin, Shown, Survey};
+use crate::machine::quarantine::QuarantineTerms;
+use crate::machine::retry::RetryTerms;
 use crate::session::commands::Commands;
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
@@ -68,6 +70,10 @@ pub struct WorkerConfig {
     pub kill_grace: Duration,
     /// How long a drain serves calls that wait or run.
     pub drain_timeout: Duration,
+    /// Whether calls are tried again: the `[retry]` section.
+    pub retry: Option<RetryTerms>,
+    /// Whether calls that kill workers are refused: the `[quarantine]` section.
+    pub quarantine: Option<QuarantineTerms>,
     /// What is logged of workers: the `[debug]` section.
     pub debug: DebugConfig,
 }
@@ -119,6 +125,8 @@ impl Default for WorkerConfig {
             stop_grace: Duration::from_millis(500),
             kill_grace: Duration::from_millis(500),
             drain_timeout: Duration::from_secs(25),
+            retry: None,
+            quarantine: None,
             debug: DebugConfig::default(),
         }
     }

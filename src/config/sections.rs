@@ -10,14 +10,40 @@ use crate::config::reader::{Reader, Section};
 use crate::config::setting::Setting;
 use crate::config::{DebugConfig, RolloutConfig, SessionConfig, WorkerConfig, WorkerProgram};
 use crate::machine::Flaw;
+use crate::machine::quarantine::QuarantineTerms;
+use crate::machine::retry::{RetryTerms, Share};
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
 
 pub(super) fn worker(reader: &mut Reader<'_>) -> WorkerConfig {
     let default = WorkerConfig::default();
     let mut worker = processes(&mut reader.section("worker"), default.clone());
+    worker.retry = retry(reader);
+    worker.quarantine = quarantine(reader);
     worker.debug = debug(reader, default.debug);
     worker
+}
+
+fn retry(reader: &mut Reader<'_>) -> Option<RetryTerms> {
+    let section = &mut reader.section("retry");
+    let tenth = Share::new(0.1).expect("a tenth is a share");
+    let (attempts, budget) = (section.take("attempts", 0), section.take("budget", tenth));
+    if attempts > 0 && budget.get() == 0.0 {
+        let message = "0 would never try again; set attempts = 0 to say so";
+        section.flaw("budget", message.to_owned());
+    }
+    (attempts > 0).then_some(RetryTerms { attempts, budget })
+}
+
+fn quarantine(reader: &mut Reader<'_>) -> Option<QuarantineTerms> {
+    let section = &mut reader.section("quarantine");
+    let ten_minutes = Duration::from_secs(600);
+    let (deaths, window) = (section.take("deaths", 0), section.take("window", ten_minutes));
+    if deaths > 0 && window.is_zero() {
+        let message = "0s would forget each death at once; set deaths = 0 to say so";
+        section.flaw("window", message.to_owned());
+    }
+    (deaths > 0).then_some(QuarantineTerms { deaths, window })
 }
 
 fn processes(section: &mut Section<'_, '_>, default: WorkerConfig) -> WorkerConfig {
@@ -40,6 +66,8 @@ fn processes(section: &mut Section<'_, '_>, default: WorkerConfig) -> WorkerConf
         stop_grace: section.take("stop_grace", default.stop_grace),
         kill_grace: section.take("kill_grace", default.kill_grace),
         drain_timeout: section.take("drain_timeout", default.drain_timeout),
+        retry: default.retry,
+        quarantine: default.quarantine,
         debug: default.debug,
     };
     if !(1024..=u32::MAX as usize).contains(&worker.max_frame_bytes) {
@@ -121,10 +149,15 @@ pub(super) fn v3(reader: &mut Reader<'_>) -> V3Config {
         min_ready: section.take("min_ready", default.min_ready),
         on_cancel: section.take("on_cancel", default.on_cancel),
         restart_backoff: section.take("restart_backoff", default.restart_backoff),
+        breaker_failures: section.take("breaker_failures", default.breaker_failures),
+        breaker_probe: section.take("breaker_probe", default.breaker_probe),
+        max_requests: section.take("max_requests", default.max_requests),
+        max_age: section.take("max_age", default.max_age),
+        max_memory_growth: section.take("max_memory_growth", default.max_memory_growth),
+        max_recycling: section.take("max_recycling", default.max_recycling),
         seed: random_seed(),
     };
     report(section, config.flaws());
-    fixed(section, &V3_UNBUILT);
     config
 }
 
@@ -174,25 +207,11 @@ pub(super) fn rollout(reader: &mut Reader<'_>) -> RolloutConfig {
 
 /// Keys whose feature this version does not have: they may be written down at the value that
 /// means "off", and nothing else, so that none is read and ignored.
-const V3_UNBUILT: [(&str, &str); 6] = [
-    ("breaker_failures", "5"),
-    ("breaker_probe", "\"1s\""),
-    ("max_requests", "0"),
-    ("max_age", "\"0s\""),
-    ("max_memory_growth", "0"),
-    ("max_recycling", "1"),
-];
-
-const SECTIONS_UNBUILT: [(&str, &[(&str, &str)]); 3] = [
-    ("retry", &[("attempts", "0"), ("budget", "0.1")]),
-    ("quarantine", &[("deaths", "0"), ("window", "\"10m\"")]),
-    ("shadow", &[("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")]),
-];
+const SHADOW_UNBUILT: [(&str, &str); 4] =
+    [("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")];
 
 pub(super) fn unbuilt(reader: &mut Reader<'_>) {
-    for (name, keys) in SECTIONS_UNBUILT {
-        fixed(&mut reader.section(name), keys);
-    }
+    fixed(&mut reader.section("shadow"), &SHADOW_UNBUILT);
 }
 
 fn fixed(section: &mut Section<'_, '_>, keys: &[(&'static str, &str)]) {

@@ -10,6 +10,7 @@ use toml::Value;
 use crate::call::Class;
 use crate::config::SessionLane;
 use crate::machine::OnCancel;
+use crate::machine::retry::Share;
 
 /// A time as humantime reads it: one or more numbers with units.
 const DURATION: &str = "^([0-9]+ ?(ns|us|µs|ms|s|sec|m|min|h|hr|d|days?|w|weeks?) ?)+$";
@@ -58,6 +59,23 @@ impl Setting for usize {
 
     fn schema() -> Schema {
         json!({"type": "integer", "minimum": 0})
+    }
+}
+
+impl Setting for Share {
+    const EXPECTED: &'static str = "a number from 0 to 1";
+
+    fn read(value: &Value) -> Option<Self> {
+        let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+        Self::new(number?)
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.get())
+    }
+
+    fn schema() -> Schema {
+        json!({"type": "number", "minimum": 0, "maximum": 1})
     }
 }
 

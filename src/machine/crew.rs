@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::clock::Moment;
-use crate::machine::slot::{Slot, SlotState};
+use crate::machine::recycling::Life;
+use crate::machine::slot::{Slot, SlotState, Standing};
 use crate::machine::slot_set::SlotSet;
 use crate::pool::{PoolStatus, WorkerId, WorkerStatus};
 
@@ -14,14 +15,19 @@ pub struct Crew {
     /// Idle workers in the order in which they became so.
     idle: BTreeSet<(Moment, u32)>,
     idle_slots: SlotSet,
+    vacant: SlotSet,
     /// Vacant slots whose backoff is not known to be over, by when it is.
     resting: BTreeSet<(Moment, u32)>,
     /// All other vacant slots.
     rested: SlotSet,
     /// Slots whose first worker has neither become ready nor failed yet.
     untried: SlotSet,
+    /// Slots that are meant to have a worker.
+    wanted: SlotSet,
     starting: usize,
     serving: usize,
+    /// Workers in slots that are not.
+    departing: usize,
     restarts: u64,
 }
 
@@ -33,24 +39,65 @@ impl Crew {
             slots: Vec::new(),
             idle: BTreeSet::new(),
             idle_slots: SlotSet::default(),
+            vacant: SlotSet::default(),
             resting: BTreeSet::new(),
             rested: SlotSet::default(),
             untried: SlotSet::default(),
+            wanted: SlotSet::default(),
             starting: 0,
             serving: 0,
+            departing: 0,
             restarts: 0,
         };
-        crew.grow(size);
+        for _ in 0..size {
+            crew.add();
+        }
         crew
     }
 
-    /// Adds vacant slots until there are `size`; never takes one away.
-    pub fn grow(&mut self, size: usize) {
-        while self.slots.len() < size {
-            self.rested.insert(self.next_index());
-            self.untried.insert(self.next_index());
-            self.slots.push(Slot::new());
+    /// Adds a vacant slot that is meant to have a worker; none is ever taken away.
+    pub fn add(&mut self) -> u32 {
+        let index = self.next_index();
+        self.vacant.insert(index);
+        self.rested.insert(index);
+        self.untried.insert(index);
+        self.wanted.insert(index);
+        self.slots.push(Slot::new());
+        index
+    }
+
+    /// Changes whether the slot is meant to have a worker.
+    pub fn stand(&mut self, index: u32, standing: Standing) {
+        self.slots[index as usize].standing = standing;
+        let live = !self.vacant.contains(index);
+        if standing == Standing::Wanted {
+            self.departing -= usize::from(self.wanted.insert(index) && live);
+        } else {
+            self.departing += usize::from(self.wanted.remove(index) && live);
         }
+    }
+
+    /// The slots that are meant to have a worker.
+    #[must_use]
+    pub const fn wanted(&self) -> &SlotSet {
+        &self.wanted
+    }
+
+    /// How many workers are on their way out: their slots are not meant to have one any more.
+    #[must_use]
+    pub const fn departing(&self) -> usize {
+        self.departing
+    }
+
+    /// The slot whose worker the one in slot `by` relieves. Looks at every slot.
+    #[must_use]
+    pub fn relieved_by(&self, by: u32) -> Option<u32> {
+        self.indexes().find(|index| self.slot(*index).standing == Standing::Relieved { by })
+    }
+
+    /// All slots, in order.
+    pub fn indexes(&self) -> impl DoubleEndedIterator<Item = u32> + use<> {
+        0..self.next_index()
     }
 
     fn next_index(&self) -> u32 {
@@ -91,6 +138,7 @@ impl Crew {
                 self.idle_slots.remove(index);
             }
             SlotState::Vacant { retry_at } => {
+                self.vacant.remove(index);
                 let _ = self.rested.remove(index) || self.resting.remove(&(retry_at, index));
             }
             SlotState::Starting => self.starting -= 1,
@@ -98,23 +146,31 @@ impl Crew {
         }
         self.serving -= usize::from(old.is_serving());
         self.serving += usize::from(state.is_serving());
+        let vacant = |state| matches!(state, SlotState::Vacant { .. });
+        if self.slots[index as usize].standing != Standing::Wanted {
+            self.departing += usize::from(vacant(old));
+            self.departing -= usize::from(vacant(state));
+        }
         match state {
             SlotState::Idle { since } => {
                 self.idle.insert((since, index));
                 self.idle_slots.insert(index);
             }
-            SlotState::Vacant { retry_at } => drop(self.resting.insert((retry_at, index))),
+            SlotState::Vacant { retry_at } => {
+                self.vacant.insert(index);
+                self.resting.insert((retry_at, index));
+            }
             SlotState::Starting => self.starting += 1,
             _ => {}
         }
     }
 
     /// Puts a new process into a vacant slot.
-    pub fn start(&mut self, index: u32) -> WorkerId {
+    pub fn start(&mut self, now: Moment, index: u32) -> WorkerId {
         let slot = &mut self.slots[index as usize];
         assert!(matches!(slot.state, SlotState::Vacant { .. }), "slot {index} is {:?}", slot.state);
         slot.generation += 1;
-        slot.has_answered = false;
+        slot.life = Life::starting(now);
         self.restarts += u64::from(slot.generation > 1);
         self.set(index, SlotState::Starting);
         self.worker(index)
@@ -145,6 +201,17 @@ impl Crew {
         }
     }
 
+    /// Slots without a process.
+    #[must_use]
+    pub const fn vacant(&self) -> &SlotSet {
+        &self.vacant
+    }
+
+    /// Slots whose backoff is not over, as far as [`Self::rest`] was told.
+    pub fn resting(&self) -> impl Iterator<Item = u32> + '_ {
+        self.resting.iter().map(|(_, index)| *index)
+    }
+
     /// Slots without a process in which one may be started, as far as [`Self::rest`] was told.
     #[must_use]
     pub const fn rested(&self) -> &SlotSet {
@@ -153,8 +220,7 @@ impl Crew {
 
     /// Slots with a process, in order.
     pub fn live(&self) -> impl Iterator<Item = u32> + '_ {
-        let indexes = 0..self.next_index();
-        indexes.filter(|index| !matches!(self.slot(*index).state, SlotState::Vacant { .. }))
+        self.indexes().filter(|index| !matches!(self.slot(*index).state, SlotState::Vacant { .. }))
     }
 
     /// How many processes have not answered their start ping.
@@ -178,7 +244,7 @@ impl Crew {
     /// How many slots have a process.
     #[must_use]
     pub fn live_count(&self) -> usize {
-        self.slots.len() - self.resting.len() - self.rested.len()
+        self.slots.len() - self.vacant.len()
     }
 
     /// The slot's first worker has become ready, or has failed to.
@@ -196,7 +262,8 @@ impl Crew {
         status.untried = self.untried.len();
         status.live = self.live_count();
         status.restarts = self.restarts;
-        status.workers = (0..self.next_index())
+        status.workers = self
+            .indexes()
             .filter(|index| self.slot(*index).generation > 0)
             .map(|index| self.describe(index))
             .collect();
@@ -212,6 +279,7 @@ impl Crew {
             requests: slot.requests,
             errors: slot.errors,
             response_time: slot.busy.checked_div(answered),
+            memory_growth_bytes: slot.life.baseline.map(|_| slot.life.growth),
         }
     }
 }

@@ -12,8 +12,9 @@ use crate::machine::slot_set::SlotSet;
 
 /// Who waits for whom.
 pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
-    /// Whether the pool can be resized: not if sessions are bound to its slots.
-    const RESIZES: bool;
+    /// Whether a worker in one slot can take the place of one in another, so that the pool can be
+    /// resized, and a worker replaced before it leaves: not if sessions are bound to slots.
+    const INTERCHANGEABLE: bool;
 
     /// Whether a lost worker is replaced at once, or only when a call waits for it.
     const REPLACES_AT_ONCE: bool;

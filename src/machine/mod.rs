@@ -7,10 +7,14 @@
 //! event heap; neither can tell the other's machine apart.
 
 pub mod backoff;
+pub mod breaker;
 pub mod crew;
 pub mod discipline;
 pub mod engine;
 pub mod idle;
+pub mod quarantine;
+pub mod recycling;
+pub mod retry;
 pub mod slot;
 pub mod slot_set;
 pub mod timers;
@@ -21,7 +25,7 @@ use std::fmt::Debug;
 use crate::call::{Class, SessionId};
 use crate::clock::Moment;
 use crate::error::{Outcome, Ran, Refusal};
-use crate::pool::{PoolStatus, WorkerId};
+use crate::pool::{PoolStatus, RecycleReason, WorkerId};
 
 /// More processes than this on one host are a slip of the keyboard; slots are numbered far
 /// beyond it.
@@ -66,6 +70,9 @@ pub struct Census {
     pub untried: usize,
     /// Calls that are not finished.
     pub in_flight: usize,
+    /// Whether the breaker is open: so many starts in a row failed that calls which no worker
+    /// could take are refused, and starts are tried one at a time (R6).
+    pub broken: bool,
     /// Whether the pool has stopped taking calls: only then can it be over.
     pub draining: bool,
 }
@@ -73,6 +80,10 @@ pub struct Census {
 /// A call inside one pool: its number in the order of submits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
+
+/// Tells calls with the same command and the same args from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub u128);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +98,8 @@ pub enum Event {
         session: Option<SessionId>,
         /// The end of the caller's own budget, if it brought one.
         deadline: Option<Moment>,
+        /// What the call is, where calls that kill workers are to be told apart.
+        digest: Option<Digest>,
     },
     /// The caller of a call that waits has gone away.
     Cancel {
@@ -136,6 +149,13 @@ pub enum Event {
         worker: WorkerId,
         /// Whether it answered well in time.
         healthy: bool,
+    },
+    /// What [`Action::Measure`] asked for, between two calls.
+    Measured {
+        /// The worker.
+        worker: WorkerId,
+        /// Its resident memory, in bytes.
+        rss: u64,
     },
     /// The moment of [`PoolMachine::next_deadline`] has come.
     DeadlineReached,
@@ -218,6 +238,16 @@ pub enum Action {
     },
     /// Ping the idle worker and report `Probed`.
     Probe(WorkerId),
+    /// Report the worker's memory as `Measured` when it is next between two calls.
+    Measure(WorkerId),
+    /// For the log: the worker did no wrong and is to be replaced. Its `Stop` follows, at once or
+    /// when the worker that takes its place is ready.
+    Recycle {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        reason: RecycleReason,
+    },
     /// End the worker's process and report `WorkerExited`.
     Stop {
         /// The worker.
@@ -254,6 +284,11 @@ pub enum End {
     Replied(Reply),
     /// Refused before it was queued or written.
     Rejected(Refusal),
+    /// Refused because there is no worker, and starting one is no use for now (R6).
+    NoWorker {
+        /// Starts in a row that failed.
+        failures: u32,
+    },
     /// No worker was free in time.
     QueueTimeout,
     /// A worker had it and did not answer in time.
@@ -277,7 +312,7 @@ impl End {
         match self {
             Self::Replied(Reply::Ok) => Outcome::Ok,
             Self::Replied(Reply::Raised) => Outcome::Raised,
-            Self::Rejected(_) => Outcome::Rejected,
+            Self::Rejected(_) | Self::NoWorker { .. } => Outcome::Rejected,
             Self::QueueTimeout => Outcome::QueueTimeout,
             Self::ExecTimeout => Outcome::ExecTimeout,
             Self::WorkerLost => Outcome::WorkerLost,

@@ -16,7 +16,8 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::machine::Ticket;
+use crate::machine::recycling::Life;
+use crate::machine::{Digest, Ticket};
 
 /// What a slot's worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,20 @@ impl SlotState {
     }
 }
 
+/// Whether a slot is meant to have a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is. As many slots are as the pool has workers.
+    Wanted,
+    /// Its worker serves on until the one in another slot, which takes its place, is ready.
+    Relieved {
+        /// The other slot.
+        by: u32,
+    },
+    /// It is not: a worker that is still there leaves when it has done what it is doing.
+    Surplus,
+}
+
 /// One slot: its present process and the tally of all that it has had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -78,10 +93,14 @@ pub struct Slot {
     pub generation: u32,
     /// What the present process is doing.
     pub state: SlotState,
+    /// Whether it is meant to have a worker.
+    pub standing: Standing,
     /// Starts in a row that did not become ready.
     pub failures: u32,
-    /// Whether the present process has answered a call.
-    pub has_answered: bool,
+    /// The present process's life.
+    pub life: Life,
+    /// The call that an abandoned worker has at hand, if calls are told apart.
+    pub abandoned: Option<Digest>,
     /// When the present process was last used, probes included.
     pub last_used: Moment,
     /// Calls answered by all processes of this slot.
@@ -95,12 +114,14 @@ pub struct Slot {
 impl Slot {
     /// A slot that has never had a process.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             generation: 0,
             state: SlotState::Vacant { retry_at: Moment::ZERO },
+            standing: Standing::Wanted,
             failures: 0,
-            has_answered: false,
+            life: Life::default(),
+            abandoned: None,
             last_used: Moment::ZERO,
             requests: 0,
             errors: 0,

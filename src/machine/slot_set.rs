@@ -42,10 +42,44 @@ impl SlotSet {
         known
     }
 
+    /// Whether a slot is in it.
+    #[must_use]
+    pub fn contains(&self, slot: u32) -> bool {
+        let (word, bit) = place(slot);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
     /// The lowest slot.
     #[must_use]
     pub fn first(&self) -> Option<u32> {
         self.first_shared(self)
+    }
+
+    /// The highest slot.
+    #[must_use]
+    pub fn last(&self) -> Option<u32> {
+        let (word, bits) = (0..).zip(&self.words).filter(|(_, bits)| **bits != 0).last()?;
+        Some(word * u64::BITS + bits.ilog2())
+    }
+
+    /// The slots that are in both.
+    #[must_use]
+    pub fn shared(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::default();
+        }
+        let words: Vec<u64> = self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect();
+        let len = words.iter().map(|bits| bits.count_ones() as usize).sum();
+        Self { words, len }
+    }
+
+    /// The lowest slot that is not in the other.
+    #[must_use]
+    pub fn first_beyond(&self, other: &Self) -> Option<u32> {
+        let others = other.words.iter().chain(std::iter::repeat(&0));
+        let beyond = self.words.iter().zip(others).map(|(one, two)| one & !two);
+        let (word, bits) = (0..).zip(beyond).find(|(_, bits)| *bits != 0)?;
+        Some(word * u64::BITS + bits.trailing_zeros())
     }
 
     /// The lowest slot that is in both.
@@ -88,8 +122,17 @@ mod tests {
                 }
                 prop_assert_eq!(set.len(), plain_set.len());
                 prop_assert_eq!(set.first(), plain_set.first().copied());
+                prop_assert_eq!(set.last(), plain_set.last().copied());
                 let shared = plain[0].intersection(&plain[1]).next().copied();
                 prop_assert_eq!(sets[0].first_shared(&sets[1]), shared);
+                let beyond = plain[0].difference(&plain[1]).next().copied();
+                prop_assert_eq!(sets[0].first_beyond(&sets[1]), beyond);
+                let both = sets[0].shared(&sets[1]);
+                prop_assert_eq!(both.len(), plain[0].intersection(&plain[1]).count());
+                for slot in 0..200 {
+                    let in_both = plain.iter().all(|set| set.contains(&slot));
+                    prop_assert_eq!(both.contains(slot), in_both);
+                }
             }
         }
     }

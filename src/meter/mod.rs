@@ -1,5 +1,6 @@
 //! Counts and latencies of a pool's calls.
 
+mod ledger;
 mod series;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use crate::call::{Class, Timing};
 use crate::error::Outcome;
+pub use crate::meter::ledger::OutcomeLedger;
 pub use crate::meter::series::Series;
 use crate::pool::{RequestTimes, Spread};
 

@@ -1,6 +1,7 @@
 //! All that the pool's one lock guards, and how actions change it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
@@ -8,9 +9,10 @@ use tokio::sync::oneshot;
 use crate::call::{Call, Class, Timing};
 use crate::clock::Moment;
 use crate::error::{Ran, StartError};
+use crate::machine::retry::{RetryBudget, Share};
 use crate::machine::{Action, End, PoolMachine, Stop, Ticket};
-use crate::meter::Meter;
-use crate::pool::{PoolStatus, WorkerId};
+use crate::meter::{Meter, OutcomeLedger};
+use crate::pool::{PoolStatus, RecycleReason, RetryCounts, WorkerId};
 use crate::shell::bell::Bell;
 use crate::shell::{Progress, Shell, chores, keeper};
 use crate::worker::link::Link;
@@ -25,6 +27,10 @@ pub(super) struct Desk<M, S: Spawner> {
     bookings: BTreeMap<Ticket, Booking<S>>,
     pub(super) staff: BTreeMap<WorkerId, Seat<S>>,
     pub(super) meter: Meter,
+    pub(super) ledger: OutcomeLedger,
+    /// What may be spent on retries, if there are any.
+    budget: Option<RetryBudget>,
+    retries: RetryCounts,
     /// Why the last start failed; forgotten when a worker becomes ready.
     pub(super) start_error: Option<StartError>,
     /// When the timer will wake up by itself.
@@ -39,11 +45,24 @@ pub(super) struct Desk<M, S: Spawner> {
 /// A call between its submit and its end.
 pub(super) struct Booking<S: Spawner> {
     bell: Arc<Bell<S>>,
+    command: Arc<str>,
     class: Class,
+    /// Whether the call was tried before.
+    again: bool,
     planned: Moment,
     submitted: Moment,
     dispatched: Option<Moment>,
     worker: Option<WorkerId>,
+}
+
+/// Which try of a call it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Attempt {
+    /// From 0.
+    pub(super) number: usize,
+    /// When the first try was planned, and its deadline; nothing for the first itself.
+    pub(super) planned: Option<Moment>,
+    pub(super) deadline: Option<Moment>,
 }
 
 /// The one end of a call, as decided under the lock.
@@ -70,6 +89,8 @@ pub(super) struct Record<P> {
     pub(super) is_runtime: OnceLock<bool>,
     /// What was seen of it at the deadline that it missed.
     pub(super) overdue: OnceLock<Overdue>,
+    /// Whether whoever holds its lease is to look at its memory between two calls.
+    measure: AtomicBool,
 }
 
 /// A worker whose call's time was over, before it was killed.
@@ -86,6 +107,8 @@ pub(super) struct Seat<S: Spawner> {
     link: Option<LinkOf<S>>,
     record: Option<Arc<Record<S::Process>>>,
     holder: Option<Ticket>,
+    /// Why it is to be replaced, though it did no wrong.
+    recycled: Option<RecycleReason>,
     /// Taken when the worker is told to stop.
     orders: Option<oneshot::Sender<Order<S>>>,
 }
@@ -93,42 +116,65 @@ pub(super) struct Seat<S: Spawner> {
 /// How the worker's keeper is told to end it.
 pub(super) struct Order<S: Spawner> {
     pub(super) how: Stop,
+    /// Why, if it did no wrong and is replaced.
+    pub(super) recycled: Option<RecycleReason>,
     /// For a polite stop of a worker that nobody holds.
     pub(super) link: Option<LinkOf<S>>,
 }
 
 impl<M: PoolMachine, S: Spawner> Desk<M, S> {
-    pub(super) fn new(machine: M) -> Self {
+    pub(super) fn new(machine: M, retries: Option<Share>) -> Self {
         let untried = machine.census().untried;
         Self {
             machine,
             bookings: BTreeMap::new(),
             staff: BTreeMap::new(),
             meter: Meter::new(),
+            ledger: OutcomeLedger::default(),
+            budget: retries.map(RetryBudget::new),
+            retries: RetryCounts::default(),
             start_error: None,
             armed: Moment::NEVER,
             rings: Vec::new(),
-            progress: Progress { ready: 0, untried, empty: false },
+            progress: Progress { untried, ..Progress::default() },
             next_ticket: 0,
         }
     }
 
     /// Opens a booking; its Submit must follow under the same lock.
-    pub(super) fn book(&mut self, now: Moment, call: &Call) -> (Ticket, Arc<Bell<S>>) {
+    pub(super) fn book(
+        &mut self,
+        now: Moment,
+        call: &Call,
+        attempt: &Attempt,
+    ) -> (Ticket, Arc<Bell<S>>) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let bell = Arc::new(Bell::new());
         let booking = Booking {
             bell: Arc::clone(&bell),
+            command: Arc::clone(&call.command),
             class: call.class,
-            planned: call.planned.unwrap_or(now),
+            again: attempt.number > 0,
+            planned: attempt.planned.or(call.planned).unwrap_or(now),
             submitted: now,
             dispatched: None,
             worker: None,
         };
         self.bookings.insert(ticket, booking);
         self.meter.submit();
+        if let Some(budget) = self.budget.as_mut().filter(|_| attempt.number == 0) {
+            budget.earn();
+        }
         (ticket, bell)
+    }
+
+    /// R15: whether there is budget to try a call again, which is then spent.
+    pub(super) fn spend_retry(&mut self) -> bool {
+        let enough = self.budget.as_mut().is_some_and(RetryBudget::spend);
+        let count = if enough { &mut self.retries.made } else { &mut self.retries.over_budget };
+        *count += 1;
+        enough
     }
 
     pub(super) fn carry_out(&mut self, shell: &Arc<Shell<M, S>>, now: Moment, action: Action) {
@@ -148,12 +194,21 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
                 let lease = self.lease(worker, None);
                 tokio::spawn(chores::probe(Arc::clone(shell), lease));
             }
+            Action::Measure(worker) => {
+                let record = self.staff.get(&worker).and_then(|seat| seat.record.as_ref());
+                record.expect("a ready worker has a record").measure.store(true, Ordering::Relaxed);
+            }
+            Action::Recycle { worker, reason } => {
+                let seat = self.staff.get_mut(&worker).expect("only a live worker is recycled");
+                seat.recycled = Some(reason);
+            }
             Action::Stop { worker, how } => {
                 let seat = self.staff.get_mut(&worker).expect("only a live worker is stopped");
+                let recycled = seat.recycled.take();
                 let link = seat.link.take();
                 let orders = seat.orders.take().expect("a worker is stopped once");
                 // Its keeper may have seen the exit by itself already.
-                let _ = orders.send(Order { how, link });
+                let _ = orders.send(Order { how, recycled, link });
             }
         }
     }
@@ -194,6 +249,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         };
         let ran = end.ran(booking.bell.progress.get());
         self.meter.record(booking.class, end.outcome(), &timing);
+        self.ledger.record(&booking.command, end.outcome(), ran, booking.again);
         booking.bell.finish(Finished { end, ran, worker: booking.worker, timing });
         self.rings.push(booking.bell);
     }
@@ -228,6 +284,8 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
     pub(super) fn status(&self) -> PoolStatus {
         let mut status = self.machine.status();
         status.outcomes = self.meter.outcomes();
+        status.breaker.cause = self.start_error.as_ref().map(ToString::to_string);
+        (status.ledger, status.retries) = (self.ledger.rows(), self.retries);
         for worker in &mut status.workers {
             let record = self.staff.get(&worker.id).and_then(|seat| seat.record.as_ref());
             worker.pid = record.and_then(|record| record.process.pid());
@@ -236,8 +294,26 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
     }
 }
 
+impl<P> Record<P> {
+    pub(super) fn new(process: P) -> Self {
+        let (is_runtime, overdue) = (OnceLock::new(), OnceLock::new());
+        Self { process, is_runtime, overdue, measure: AtomicBool::new(false) }
+    }
+}
+
+impl<P: Process> Record<P> {
+    /// The worker's memory, if somebody is to look at it; for whoever holds its lease and has
+    /// read its reply.
+    pub(super) fn measured(&self) -> Option<u64> {
+        let wanted = self.measure.load(Ordering::Relaxed);
+        (wanted && self.measure.swap(false, Ordering::Relaxed))
+            .then(|| self.process.resident_bytes())
+            .flatten()
+    }
+}
+
 impl<S: Spawner> Seat<S> {
     fn new(orders: oneshot::Sender<Order<S>>) -> Self {
-        Self { link: None, record: None, holder: None, orders: Some(orders) }
+        Self { link: None, record: None, holder: None, recycled: None, orders: Some(orders) }
     }
 }

@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::call::{Answer, Call, SessionId, Timing};
 use crate::clock::{Clock, Moment};
-use crate::error::{CallError, Outcome, PostMortem, Refusal};
+use crate::error::{CallError, Outcome, PostMortem, Ran, Refusal};
 use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
 use crate::shell::Shell;
 use crate::shell::bell::Bell;
-use crate::shell::desk::{Finished, Lease, Overdue, Record};
+use crate::shell::desk::{Attempt, Finished, Lease, Overdue, Record};
+use crate::shell::digest::digest;
 use crate::shell::held::HeldDesk;
 use crate::worker::link::LinkError;
 use crate::worker::wire::{Outgoing, WireReply};
@@ -38,9 +39,21 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             Ok(visit) => visit,
             Err(refusal) => return self.refuse(&call, refusal),
         };
-        let answer = Box::pin(Errand::submit(self, &call).run()).await;
+        let mut answer = self.attempt(&call, &Attempt::default()).await;
+        if let Some(retry) = self.settings.retry
+            && answer.result.is_err()
+        {
+            // Dropped here: as in the first attempt.
+            answer = Box::pin(self.try_again(&call, retry, answer)).await;
+        }
         drop(visit);
         answer
+    }
+
+    /// One submit and its end.
+    pub(super) async fn attempt(self: &Arc<Self>, call: &Call, attempt: &Attempt) -> Answer {
+        // Dropped here: the errand's own drop settles what is left of the call.
+        Box::pin(Errand::submit(self, call, attempt).run()).await
     }
 
     /// The caller is told too, but only the log tells who runs the pool.
@@ -57,6 +70,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let mut desk = self.lock();
         desk.meter.submit();
         desk.meter.record(call.class, Outcome::Rejected, &timing);
+        desk.ledger.record(&call.command, Outcome::Rejected, Ran::No, false);
         Answer { result: Err(refusal.into()), worker: None, timing }
     }
 }
@@ -93,13 +107,14 @@ enum Exchange {
 }
 
 impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
-    fn submit(shell: &'a Arc<Shell<M, S>>, call: &'a Call) -> Self {
+    fn submit(shell: &'a Arc<Shell<M, S>>, call: &'a Call, attempt: &Attempt) -> Self {
+        let digest = shell.settings.quarantine.then(|| digest(call));
         let mut desk = shell.lock();
         let now = shell.clock.now();
-        let (ticket, bell) = desk.book(now, call);
-        let deadline = call.budget.map(|budget| now + budget);
+        let (ticket, bell) = desk.book(now, call, attempt);
+        let deadline = attempt.deadline.or_else(|| call.budget.map(|budget| now + budget));
         let (class, session) = (call.class, call.session.clone());
-        let event = Event::Submit { call: ticket, class, session, deadline };
+        let event = Event::Submit { call: ticket, class, session, deadline, digest };
         shell.step(&mut desk, now, event);
         drop(desk);
         let (lease, record, replied, finished) = (None, None, None, None);
@@ -213,8 +228,17 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             // Dropped here: the call has run, and the worker is free; the save may be lost.
             self.shell.sessions.record(self.call, result, Clock::unix_now()).await;
         }
+        self.measure();
         self.report(|call, worker| Event::Replied { call, worker, reply: kind, recycle });
         Heard::Reply(reply.result)
+    }
+
+    /// Between two calls, a worker holds no more memory than it keeps.
+    fn measure(&self) {
+        let lease = self.lease.as_ref().expect("the caller holds a lease");
+        if let Some(rss) = lease.record.measured() {
+            self.shell.handle(Event::Measured { worker: lease.worker, rss });
+        }
     }
 
     fn broke(&mut self, error: LinkError) -> Heard {
@@ -262,6 +286,10 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         match end {
             End::Replied(_) => unreachable!("a reply is reported by the one who read it"),
             End::Rejected(refusal) => refusal.into(),
+            End::NoWorker { failures } => {
+                let cause = self.start_error().unwrap_or_else(|| "one has become ready".to_owned());
+                Refusal::NoWorker { failures, cause }.into()
+            }
             End::QueueTimeout => {
                 CallError::QueueTimeout { waited: timing.queued(), cause: self.start_error() }
             }

@@ -1,6 +1,6 @@
 //! One worker's life, from spawn to reaping, in one task.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -30,7 +30,7 @@ pub(super) async fn keep<M: PoolMachine, S: Spawner>(
     let event = match shell.bring_up(worker, &mut orders).await {
         Ok((record, link)) => {
             shell.announce(worker, link);
-            let exit = shell.watch(&record, orders).await;
+            let exit = shell.watch(worker, &record, orders).await;
             tracing::info!(lane = %shell.settings.lane, %worker, %exit, "worker ended");
             Event::WorkerExited { worker }
         }
@@ -41,7 +41,15 @@ pub(super) async fn keep<M: PoolMachine, S: Spawner>(
     };
     let mut desk = shell.lock();
     desk.vacate(worker);
+    let was_broken = desk.progress.broken;
     shell.step(&mut desk, shell.clock.now(), event);
+    let opened = desk.progress.broken && !was_broken;
+    let cause = desk.start_error.as_ref().filter(|_| opened).map(ToString::to_string);
+    drop(desk);
+    if opened {
+        let (lane, cause) = (shell.settings.lane, cause.unwrap_or_default());
+        tracing::error!(%lane, %cause, "breaker opened: starting workers is no use for now");
+    }
 }
 
 impl<M: PoolMachine, S: Spawner> Shell<M, S> {
@@ -61,8 +69,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         };
         let spawned = spawned
             .map_err(|cause| StartError::Spawn { command: self.spawner.command_line(), cause })?;
-        let (is_runtime, overdue) = (OnceLock::new(), OnceLock::new());
-        let record = Arc::new(Record { process: spawned.process, is_runtime, overdue });
+        let record = Arc::new(Record::new(spawned.process));
         self.lock().seat_record(worker, Arc::clone(&record));
         let Settings { lane, max_frame_bytes, ref trace, .. } = self.settings;
         let trace = trace.as_ref().map(|redaction| {
@@ -112,8 +119,14 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     fn announce(self: &Arc<Self>, worker: WorkerId, link: LinkOf<S>) {
         let mut desk = self.lock();
         // A worker that was told to stop in this very moment is not announced any more.
+        let was_broken = desk.progress.broken;
         if desk.seat_ready(worker, link) {
             self.step(&mut desk, self.clock.now(), Event::WorkerReady { worker });
+        }
+        let closed = was_broken && !desk.progress.broken;
+        drop(desk);
+        if closed {
+            tracing::info!(lane = %self.settings.lane, %worker, "breaker closed: a worker started");
         }
     }
 
@@ -124,13 +137,22 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         }
     }
 
-    async fn watch(&self, record: &Record<S::Process>, orders: Orders<S>) -> String {
+    async fn watch(
+        &self,
+        worker: WorkerId,
+        record: &Record<S::Process>,
+        orders: Orders<S>,
+    ) -> String {
         let order = tokio::select! {
             biased;
             exit = record.process.exited() => return exit,
             order = orders => order,
         };
         let order = order.expect("a seat keeps its orders until its keeper vacates it");
+        if let Some(reason) = order.recycled {
+            let (lane, reason) = (self.settings.lane, reason.as_str());
+            tracing::info!(%lane, %worker, reason, "recycling worker");
+        }
         match order.how {
             Stop::Politely => self.stop_politely(&record.process, order.link).await,
             Stop::DumpAndKill => {

@@ -2,7 +2,8 @@
 //!
 //! - `desk` is all that the one lock guards: the machine, the calls, the workers' links; `held`
 //!   is the lock, and `bell` how callers get their mail.
-//! - `errand` is the path of one call: wait, lease, write, read, report.
+//! - `errand` is the path of one call: wait, lease, write, read, report; `retry` is that path
+//!   once more.
 //! - `keeper` is one worker's life: spawn, ping, watch, stop, reap.
 //! - `chores` are what happens to links while no caller holds them: probes and late replies.
 //! - `timer` fires deadlines, so that a caller who is never polled still loses its worker.
@@ -14,10 +15,12 @@
 mod bell;
 mod chores;
 mod desk;
+mod digest;
 mod errand;
 mod held;
 mod keeper;
 mod ping;
+mod retry;
 mod timer;
 
 use std::sync::{Arc, Mutex};
@@ -28,7 +31,8 @@ use tokio::sync::{Notify, watch};
 use crate::call::{Lane, SessionId};
 use crate::clock::{Clock, Moment};
 use crate::error::StartError;
-use crate::machine::{Event, PoolMachine};
+use crate::machine::retry::RetryTerms;
+use crate::machine::{Census, Event, PoolMachine};
 use crate::meter::{FinishedTimes, MeterSnapshot};
 use crate::pool::PoolStatus;
 use crate::session::Sessions;
@@ -60,8 +64,24 @@ pub struct Settings {
     pub readiness: Readiness,
     /// Whether workers are told the ids of calls, to note them (R18).
     pub ledger: bool,
+    /// A call's whole time, unless it brings its own.
+    pub budget: Duration,
+    /// Whether calls are told apart by what they are, since some may kill workers.
+    pub quarantine: bool,
+    /// Whether and how often calls are tried again (R15).
+    pub retry: Option<Retry>,
     /// Whether each frame is logged, and what is left out of it.
     pub trace: Option<Arc<Redaction>>,
+}
+
+/// Whether and how often calls are tried again (R15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often, and how many of all calls.
+    pub terms: RetryTerms,
+    /// Whether calls in sessions are, too: not where a session is lost with its worker, since the
+    /// session's next call must be told so, and a retry would hear it instead.
+    pub in_sessions: bool,
 }
 
 /// What a good answer to the start ping is.
@@ -90,6 +110,8 @@ pub struct Shell<M: PoolMachine, S: Spawner> {
 struct Progress {
     ready: usize,
     untried: usize,
+    /// Starting workers is no use for now.
+    broken: bool,
     /// Drained: no process lives, no call is unfinished, and none will follow.
     empty: bool,
 }
@@ -104,9 +126,10 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         clock: Clock,
     ) -> Arc<Self> {
         let untried = machine.census().untried;
-        let progress = Progress { ready: 0, untried, empty: false };
+        let progress = Progress { untried, ..Progress::default() };
+        let retries = settings.retry.map(|retry| retry.terms.budget);
         let shell = Arc::new(Self {
-            desk: Mutex::new(Desk::new(machine)),
+            desk: Mutex::new(Desk::new(machine, retries)),
             spawner,
             sessions,
             settings,
@@ -123,11 +146,14 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     /// may take one after the other.
     ///
     /// # Errors
-    /// With the last worker's error once every slot has been tried in vain, or once the time
-    /// has passed; the caller then drains the pool.
+    /// With the last worker's error once every slot has been tried in vain, once the breaker has
+    /// opened, or once the time has passed; the caller then drains the pool.
     pub async fn wait_ready(&self, min_ready: usize, rounds: u32) -> Result<(), StartError> {
         let mut progress = self.progress.subscribe();
-        let settled = progress.wait_for(|now| now.ready >= min_ready || now.untried == 0);
+        let settled = |now: &Progress| {
+            now.ready >= min_ready || now.untried == 0 || now.broken && now.ready == 0
+        };
+        let settled = progress.wait_for(settled);
         // Dropped here: the pool goes on starting, and its handle ends it.
         let limit = self.settings.startup_timeout * rounds + START_MARGIN;
         let settled = tokio::time::timeout(limit, settled).await;
@@ -209,7 +235,8 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let census = desk.machine.census();
         let idle = census.live == 0 && census.in_flight == 0 && desk.staff.is_empty();
         let empty = census.draining && idle;
-        let current = Progress { ready: census.ready, untried: census.untried, empty };
+        let Census { ready, untried, broken, .. } = census;
+        let current = Progress { ready, untried, broken, empty };
         if desk.progress != current {
             desk.progress = current;
             self.progress.send_replace(current);

@@ -50,7 +50,7 @@ impl SessionQueues {
 }
 
 impl Discipline for SessionQueues {
-    const RESIZES: bool = false;
+    const INTERCHANGEABLE: bool = false;
     const REPLACES_AT_ONCE: bool = false;
 
     fn admit(&mut self, now: Moment, session: Option<&SessionId>) -> Admission {

@@ -12,11 +12,12 @@ use crate::clock::Clock;
 use crate::config::WorkerConfig;
 use crate::error::StartError;
 use crate::machine::backoff::Backoff;
-use crate::machine::engine::Terms;
+use crate::machine::breaker::BreakerTerms;
+use crate::machine::engine::{Lifecycle, Terms};
 use crate::meter::MeterSnapshot;
 use crate::pool::{Pool, PoolStatus};
 use crate::session::Sessions;
-use crate::shell::{Readiness, Settings, Shell};
+use crate::shell::{Readiness, Retry, Settings, Shell};
 use crate::v2_session_pool::config::V2Config;
 use crate::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use crate::worker::Spawner;
@@ -25,6 +26,9 @@ use crate::worker::process::ProcessSpawner;
 /// What a slot waits after a failed start. The legacy pool tried again at once, for ever; that
 /// helped nobody, so these are V3's defaults.
 const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// When it gives up on starting workers for now, for the same reason.
+const BREAKER: BreakerTerms = BreakerTerms { failures: 5, probe: Duration::from_secs(1) };
 
 /// The legacy pool. Dropping it without a drain kills its workers.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl<S: Spawner> V2SessionPool<S> {
             limit => limit,
         };
         let queues = SessionQueues::new(config.size, max_waiting, config.session_idle);
-        let machine = SessionMachine::new(terms(config), queues);
+        let machine = SessionMachine::new(terms(config, worker), queues);
         let settings = Settings {
             lane: Lane::V2,
             startup_timeout: config.startup_timeout,
@@ -58,6 +62,9 @@ impl<S: Spawner> V2SessionPool<S> {
             kill_grace: worker.kill_grace,
             max_frame_bytes: worker.max_frame_bytes,
             readiness: Readiness::AnyResult,
+            budget: config.checkout_timeout + config.operation_timeout,
+            quarantine: worker.quarantine.is_some(),
+            retry: worker.retry.map(|terms| Retry { terms, in_sessions: false }),
             ledger: spawner.keeps_ledger(),
             trace: worker.debug.trace(),
         };
@@ -86,7 +93,7 @@ impl<S: Spawner> V2SessionPool<S> {
     }
 }
 
-fn terms(config: &V2Config) -> Terms {
+fn terms(config: &V2Config, worker: &WorkerConfig) -> Terms {
     let (base, cap) = RESTART_BACKOFF;
     Terms {
         size: config.size,
@@ -97,6 +104,12 @@ fn terms(config: &V2Config) -> Terms {
         on_cancel: config.on_cancel,
         backoff: Backoff { base, cap, seed: 0 },
         probe_after: None,
+        // A session's state is in its worker (R10), so only one that asks for it is recycled.
+        lifecycle: Lifecycle {
+            breaker: Some(BREAKER),
+            recycling: None,
+            quarantine: worker.quarantine,
+        },
     }
 }
 

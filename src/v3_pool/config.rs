@@ -27,6 +27,19 @@ pub struct V3Config {
     pub on_cancel: OnCancel,
     /// The first and the longest delay after failed starts.
     pub restart_backoff: (Duration, Duration),
+    /// Failed starts in a row, of whichever slots, after which the breaker opens; 0 is never.
+    pub breaker_failures: usize,
+    /// How long an open breaker waits after a failed start before it tries the next.
+    pub breaker_probe: Duration,
+    /// Calls that one worker answers before it is replaced; 0 is any number.
+    pub max_requests: usize,
+    /// How long one worker serves before it is replaced; zero is for ever.
+    pub max_age: Duration,
+    /// How many bytes a worker's memory may grow beyond its own baseline before it is replaced;
+    /// 0 is any number.
+    pub max_memory_growth: usize,
+    /// How many workers may be on their way out at once.
+    pub max_recycling: usize,
     /// Spreads probes and restarts; two hosts with the same seed do so alike.
     pub seed: u64,
 }
@@ -45,6 +58,12 @@ impl Default for V3Config {
             min_ready: 1,
             on_cancel: OnCancel::Drain,
             restart_backoff: (Duration::from_millis(100), Duration::from_secs(30)),
+            breaker_failures: 5,
+            breaker_probe: Duration::from_secs(1),
+            max_requests: 0,
+            max_age: Duration::ZERO,
+            max_memory_growth: 0,
+            max_recycling: 1,
             seed: 0,
         }
     }
@@ -84,6 +103,16 @@ impl V3Config {
         ] {
             require(!span.is_zero(), key, "0s leaves no time at all".to_owned());
         }
+        require(
+            self.max_recycling > 0,
+            "max_recycling",
+            "0 would let no worker be replaced".to_owned(),
+        );
+        require(
+            self.breaker_failures == 0 || !self.breaker_probe.is_zero(),
+            "breaker_probe",
+            "0s would start one worker after the other without a pause".to_owned(),
+        );
         let (base, cap) = self.restart_backoff;
         require(
             base <= cap && !base.is_zero(),

@@ -27,7 +27,7 @@ impl SharedQueue {
 }
 
 impl Discipline for SharedQueue {
-    const RESIZES: bool = true;
+    const INTERCHANGEABLE: bool = true;
     const REPLACES_AT_ONCE: bool = true;
 
     fn admit(&mut self, _: Moment, _: Option<&SessionId>) -> Admission {

@@ -11,11 +11,13 @@ use crate::clock::Clock;
 use crate::config::WorkerConfig;
 use crate::error::StartError;
 use crate::machine::backoff::Backoff;
-use crate::machine::engine::Terms;
+use crate::machine::breaker::BreakerTerms;
+use crate::machine::engine::{Lifecycle, Terms};
+use crate::machine::recycling::Recycling;
 use crate::meter::MeterSnapshot;
 use crate::pool::{Pool, PoolStatus};
 use crate::session::Sessions;
-use crate::shell::{Readiness, Settings, Shell};
+use crate::shell::{Readiness, Retry, Settings, Shell};
 use crate::v3_pool::config::V3Config;
 use crate::v3_pool::machine::{QueueMachine, SharedQueue};
 use crate::worker::Spawner;
@@ -40,7 +42,8 @@ impl<S: Spawner> V3Pool<S> {
         sessions: Arc<Sessions>,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        let machine = QueueMachine::new(terms(config), SharedQueue::new(config.max_queue_size));
+        let machine =
+            QueueMachine::new(terms(config, worker), SharedQueue::new(config.max_queue_size));
         let settings = Settings {
             lane: Lane::V3,
             startup_timeout: config.startup_timeout,
@@ -49,6 +52,9 @@ impl<S: Spawner> V3Pool<S> {
             kill_grace: worker.kill_grace,
             max_frame_bytes: worker.max_frame_bytes,
             readiness: Readiness::StatusOk,
+            budget: config.timeout,
+            quarantine: worker.quarantine.is_some(),
+            retry: worker.retry.map(|terms| Retry { terms, in_sessions: true }),
             ledger: spawner.keeps_ledger(),
             trace: worker.debug.trace(),
         };
@@ -77,7 +83,23 @@ impl<S: Spawner> V3Pool<S> {
     }
 }
 
-fn terms(config: &V3Config) -> Terms {
+fn lifecycle(config: &V3Config, worker: &WorkerConfig) -> Lifecycle {
+    let failures = u32::try_from(config.breaker_failures).unwrap_or(u32::MAX);
+    let probe = config.breaker_probe;
+    Lifecycle {
+        breaker: (failures > 0).then_some(BreakerTerms { failures, probe }),
+        recycling: Some(Recycling {
+            max_requests: config.max_requests as u64,
+            max_age: config.max_age,
+            max_memory_growth: config.max_memory_growth as u64,
+            max_recycling: config.max_recycling,
+            seed: config.seed,
+        }),
+        quarantine: worker.quarantine,
+    }
+}
+
+fn terms(config: &V3Config, worker: &WorkerConfig) -> Terms {
     let (base, cap) = config.restart_backoff;
     Terms {
         size: config.size,
@@ -89,6 +111,7 @@ fn terms(config: &V3Config) -> Terms {
         backoff: Backoff { base, cap, seed: config.seed },
         probe_after: (!config.health_check_interval.is_zero())
             .then_some(config.health_check_interval),
+        lifecycle: lifecycle(config, worker),
     }
 }
 

@@ -81,6 +81,9 @@ pub trait Process: Send + Sync + 'static {
     /// process has ended it completes at once, any number of times.
     fn exited(&self) -> impl Future<Output = String> + Send;
 
+    /// Its own resident memory in bytes, grandchildren excluded, where it can be read.
+    fn resident_bytes(&self) -> Option<u64>;
+
     /// The last of what it wrote to stderr, in whole lines, secrets included: for error texts.
     /// Stacks that it was asked for are not among them.
     fn stderr_tail(&self) -> String;

@@ -274,6 +274,17 @@ impl Process for PythonProcess {
         }
     }
 
+    fn resident_bytes(&self) -> Option<u64> {
+        let _guard = self.reaping.lock().expect("nothing panics while it holds this lock");
+        // A reaped process's id may be another's by now.
+        let statm = self.exit.borrow().is_none().then(|| {
+            // The kernel counts these without waiting for anybody.
+            std::fs::read_to_string(format!("/proc/{}/statm", self.pid.as_raw_nonzero()))
+        })?;
+        let pages: u64 = statm.ok()?.split_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    }
+
     fn stderr_tail(&self) -> String {
         self.tail.quote(self.dumped.get().copied())
     }

@@ -111,6 +111,15 @@ fn each_key_sets_what_it_names() {
         queue_timeout = "1s"
         timeout = "2s"
         restart_backoff = ["1s", "2s"]
+        breaker_failures = 0
+        max_requests = 9
+        max_age = "1h"
+        max_memory_growth = 7
+        [retry]
+        attempts = 2
+        budget = 1
+        [quarantine]
+        deaths = 3
         [session]
         ttl = "2h"
         [rollout]
@@ -132,6 +141,12 @@ fn each_key_sets_what_it_names() {
     assert_eq!(config.v3.restart_backoff, (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.rollout.session_lane, SessionLane::Whole);
     assert_eq!(config.pin_ttl(), Duration::from_secs(7200), "R14: the longer of the two");
+    assert_eq!((config.v3.breaker_failures, config.v3.max_requests), (0, 9));
+    assert_eq!((config.v3.max_age, config.v3.max_memory_growth), (Duration::from_secs(3600), 7));
+    let retry = config.worker.retry.unwrap();
+    assert_eq!((retry.attempts, retry.budget.get()), (2, 1.0));
+    let quarantine = config.worker.quarantine.unwrap();
+    assert_eq!((quarantine.deaths, quarantine.window), (3, Duration::from_secs(600)));
     let deploy = config.commands.get("deploy");
     assert_eq!((deploy.class, deploy.idempotent, deploy.ends_session), (Class::Write, false, true));
     let row = deploy.saves.as_ref().unwrap().row.as_ref().unwrap();
@@ -209,8 +224,12 @@ fn impossible_combinations_are_refused() {
         ("[rollout]\nflag = \"\"", "flag: is empty"),
         ("[rollout]\nmax_pins = 0", "max_pins: 0 would let"),
         ("[rollout]\nfallback = true", "fallback: true is not available"),
-        ("[retry]\nattempts = 2", "attempts: 2 is not available"),
-        ("[v3]\nbreaker_failures = 6", "breaker_failures: 6 is not available"),
+        ("[retry]\nattempts = 2\nbudget = 0", "budget: 0 would never try again"),
+        ("[retry]\nbudget = 1.5", "budget: 1.5 is wrong: expected a number from 0 to 1"),
+        ("[quarantine]\ndeaths = 2\nwindow = \"0s\"", "window: 0s would forget"),
+        ("[v3]\nbreaker_probe = \"0s\"", "breaker_probe: 0s would start one"),
+        ("[v3]\nmax_recycling = 0", "max_recycling: 0 would let no worker"),
+        ("[shadow]\nreserve = 2", "reserve: 2 is not available"),
         ("[commands.x]\nsaves = { table = \"t\", key = \"k\" }", "saves: needs either row"),
         ("[v3\nsize = 1", "poolshift.toml:1: "),
     ] {

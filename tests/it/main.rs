@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 mod bad_input;
+mod breaker;
 mod byte_faults;
 mod cancel_grid;
 mod config;
@@ -18,7 +19,10 @@ mod operator;
 mod outcomes;
 mod process;
 mod python;
+mod quarantine;
 mod ramp;
+mod recycling;
+mod retry;
 mod rollout_edit;
 mod rollout_file;
 mod rollout_live;

@@ -86,7 +86,10 @@ fn rejected(scene: &Scene, lane: Lane, call: &CallBook, docket: &mut Docket) {
 fn started(scene: &Scene, lane: Lane, worker: WorkerId, docket: &mut Docket) {
     let workers = &scene.lane(lane).workers;
     let (size, permits) = (workers.size(), scene.ground.lane(lane).terms.max_starting);
-    docket.check(Law::S10, (worker.slot as usize) < size, || {
+    // One that is to be recycled serves until another, in a slot of its own, is ready.
+    let recycling = scene.ground.lane(lane).terms.lifecycle.recycling;
+    let spare = recycling.map_or(0, |recycling| recycling.max_recycling);
+    docket.check(Law::S10, (worker.slot as usize) < size + spare, || {
         format!("started though the pool is meant to have {size} workers")
     });
     if let Some(slot) = workers.slots().get(worker.slot as usize) {

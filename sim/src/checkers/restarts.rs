@@ -75,6 +75,11 @@ impl Restarts {
         if book.workers.starting >= permits {
             return;
         }
+        // Which of its slots is the spare one changes with each worker that is recycled.
+        let recycles = scene.ground.lane(lane).terms.lifecycle.recycling.is_some();
+        if recycles && book.workers.live >= book.workers.size() {
+            return;
+        }
         for index in slots {
             let Some(slot) = book.workers.slots().get(index) else { continue };
             if slot.doing != Doing::Gone {

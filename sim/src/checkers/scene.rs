@@ -230,7 +230,10 @@ impl Scene {
         }
         self.read(stamp, worker);
         if self.holds(stamp, worker, call) {
-            self.set(stamp, worker, if recycle { Doing::Unfit } else { Doing::Idle });
+            // Where another can take its place, one that asked to be replaced serves until then.
+            let lane = stamp.lane.map(|lane| self.ground.lane(lane).terms.lifecycle);
+            let leaves = recycle && lane.is_none_or(|lane| lane.recycling.is_none());
+            self.set(stamp, worker, if leaves { Doing::Unfit } else { Doing::Idle });
         }
     }
 

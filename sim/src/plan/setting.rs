@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poolshift::machine::OnCancel;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::router::percent::Percent;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +165,8 @@ impl Lane {
                 on_cancel,
                 backoff: Backoff { base, cap, seed: self.backoff_seed },
                 probe_after: self.probe_after_ns.map(span),
+                // The world runs with all of it off, so a file says nothing of it.
+                lifecycle: Lifecycle::default(),
             },
             max_waiting: self.max_waiting,
             session_idle: span(self.session_idle_ns),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use poolshift::clock::Clock;
 use poolshift::config::WorkerConfig;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
+use poolshift::machine::recycling::Recycling;
 use poolshift::meter::MeterSnapshot;
 use poolshift::router::policy::Policy;
 use poolshift::router::{PinLimits, Router};
@@ -104,6 +105,15 @@ impl Service {
     }
 }
 
+/// V3's workers are recycled when they ask for it.
+const RECYCLING: Recycling = Recycling {
+    max_requests: 0,
+    max_age: Duration::ZERO,
+    max_memory_growth: 0,
+    max_recycling: 1,
+    seed: 0,
+};
+
 fn v2_config(options: &RigOptions) -> V2Config {
     V2Config {
         size: options.sizes[0],
@@ -128,7 +138,9 @@ fn v3_config(seed: Seed, options: &RigOptions) -> V3Config {
         min_ready: 1,
         on_cancel: options.on_cancel,
         restart_backoff: BACKOFF,
+        breaker_failures: 0,
         seed: seed.0,
+        ..V3Config::default()
     }
 }
 
@@ -147,6 +159,10 @@ pub(super) fn ground(seed: Seed, options: &RigOptions) -> Ground {
                 on_cancel: options.on_cancel,
                 backoff: Backoff { base, cap, seed: if v2 { 0 } else { seed.0 } },
                 probe_after: (!v2).then_some(PROBE_AFTER),
+                lifecycle: Lifecycle {
+                    recycling: (!v2).then_some(RECYCLING),
+                    ..Lifecycle::default()
+                },
             },
             max_waiting: if v2 { usize::MAX } else { options.max_waiting },
             session_idle: SESSION,

@@ -230,6 +230,10 @@ impl Process for FakeProcess {
         }
     }
 
+    fn resident_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn stderr_tail(&self) -> String {
         String::new()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::{Backoff, unit};
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::{Action, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
@@ -90,6 +90,7 @@ fn terms(size: usize, max_starting: usize) -> Terms {
         on_cancel: OnCancel::Drain,
         backoff: Backoff { base: APART, cap: APART, seed: 0 },
         probe_after: None,
+        lifecycle: Lifecycle::default(),
     }
 }
 
@@ -170,7 +171,8 @@ impl<M: PoolMachine> Driver<M> {
         let call = Ticket(self.submitted);
         self.submitted += 1;
         let session = Some(session);
-        self.handle(Event::Submit { call, class: Class::Read, session, deadline: None });
+        let (class, deadline, digest) = (Class::Read, None, None);
+        self.handle(Event::Submit { call, class, session, deadline, digest });
         call
     }
 

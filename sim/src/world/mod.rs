@@ -311,7 +311,7 @@ impl<R: Rig, W: Watcher> World<R, W> {
             attempts: 0,
             finished: None,
         };
-        let input = Input::Submit { call: ticket, class, session, deadline };
+        let input = Input::Submit { call: ticket, class, session, deadline, digest: None };
         match lane {
             Lane::V2 => self.v2.submit(&mut self.scene, booking, input),
             Lane::V3 => self.v3.submit(&mut self.scene, booking, input),

@@ -159,6 +159,8 @@ impl<M: PoolMachine> Pool<M> {
                 self.hold(worker, Holder::Prober);
                 scene.soon(Due::Worker(self.lane, worker, Matter::Ping));
             }
+            // The world's workers have no memory, and its log is the trace.
+            Action::Measure(_) | Action::Recycle { .. } => {}
             Action::Stop { worker, how } => self.stop(scene, worker, how),
         }
     }

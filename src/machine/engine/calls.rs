@@ -6,8 +6,9 @@ use crate::error::Refusal;
 use crate::machine::discipline::{Admission, Discipline};
 use crate::machine::engine::{Due, Engine, Entry, MAX_RETURNS, Stage};
 use crate::machine::slot::SlotState;
-use crate::machine::{Action, Breakage, End, OnCancel, Reply, Sent, Stop, Ticket};
-use crate::pool::WorkerId;
+use crate::machine::slot::Standing;
+use crate::machine::{Action, Breakage, Digest, End, OnCancel, Reply, Sent, Stop, Ticket};
+use crate::pool::{RecycleReason, WorkerId};
 
 impl<D: Discipline> Engine<D> {
     pub(super) fn submit(
@@ -16,18 +17,18 @@ impl<D: Discipline> Engine<D> {
         call: Ticket,
         session: Option<SessionId>,
         deadline: Option<Moment>,
+        digest: Option<Digest>,
     ) {
         let deadline = deadline.unwrap_or(now + self.terms.budget);
         let wait_until = deadline.min(now + self.terms.queue_timeout);
-        if self.is_draining() || wait_until <= now {
-            let end = if self.is_draining() { End::Draining } else { End::QueueTimeout };
+        if let Some(end) = self.refusal(now, wait_until, digest) {
             self.actions.push_back(Action::Finish { call, end });
             return;
         }
         let admission = self.discipline.admit(now, session.as_ref());
         let stage = Stage::Waiting;
-        let known =
-            self.calls.insert(call, Entry { session, deadline, wait_until, stage, returns: 0 });
+        let entry = Entry { session, deadline, wait_until, stage, digest, returns: 0 };
+        let known = self.calls.insert(call, entry);
         assert!(known.is_none(), "{call:?} was submitted twice");
         match admission {
             Admission::SessionLost => self.finish(now, call, End::SessionLost),
@@ -36,6 +37,38 @@ impl<D: Discipline> Engine<D> {
                 let idle = matches!(self.crew.slot(slot).state, SlotState::Idle { .. });
                 self.place(now, call, idle.then_some(slot));
             }
+        }
+    }
+
+    /// Why a new call is over before it begins, if it is.
+    fn refusal(&self, now: Moment, wait_until: Moment, digest: Option<Digest>) -> Option<End> {
+        if self.is_draining() {
+            return Some(End::Draining);
+        }
+        if wait_until <= now {
+            return Some(End::QueueTimeout);
+        }
+        let in_vain = self.waits_in_vain();
+        in_vain.or_else(|| self.quarantine.refusal(now, digest).map(End::Rejected))
+    }
+
+    /// R6: no worker is there, and starting one is no use for now.
+    fn waits_in_vain(&self) -> Option<End> {
+        let in_vain = self.breaker.is_open() && self.crew.serving() == 0;
+        in_vain.then(|| End::NoWorker { failures: self.breaker.failures() })
+    }
+
+    /// R6: whoever waits when the last hope is gone is told at once.
+    pub(super) fn refuse_in_vain(&mut self, now: Moment) {
+        let Some(end) = self.waits_in_vain() else { return };
+        if self.discipline.waiting() == 0 {
+            return;
+        }
+        let waits = |(_, entry): &(&Ticket, &Entry)| entry.stage == Stage::Waiting;
+        let calls: Vec<Ticket> = self.calls.iter().filter(waits).map(|(call, _)| *call).collect();
+        for call in calls {
+            self.discipline.withdraw(call, self.calls[&call].session.as_ref());
+            self.finish(now, call, end.clone());
         }
     }
 
@@ -70,7 +103,7 @@ impl<D: Discipline> Engine<D> {
 
     /// The worker in `slot` has nothing to do: it takes the next call, rests, or leaves.
     pub(super) fn release(&mut self, now: Moment, slot: u32) {
-        if slot as usize >= self.terms.size {
+        if self.crew.slot(slot).standing == Standing::Surplus {
             self.retire(now, slot, Stop::Politely);
         } else if let Some(call) = self.next_live_call(now, slot) {
             self.assign(now, slot, call);
@@ -82,13 +115,18 @@ impl<D: Discipline> Engine<D> {
         }
     }
 
-    /// Drops what expired at this very moment before it can reach a worker (R5).
+    /// Drops what expired at this very moment before it can reach a worker (R5), and what has
+    /// turned out to kill workers while it waited.
     fn next_live_call(&mut self, now: Moment, slot: u32) -> Option<Ticket> {
         while let Some(call) = self.discipline.next_for(slot) {
-            if now < self.calls[&call].wait_until {
+            let entry = &self.calls[&call];
+            if entry.wait_until <= now {
+                self.finish(now, call, End::QueueTimeout);
+            } else if let Some(refusal) = self.quarantine.refusal(now, entry.digest) {
+                self.finish(now, call, End::Rejected(refusal));
+            } else {
                 return Some(call);
             }
-            self.finish(now, call, End::QueueTimeout);
         }
         None
     }
@@ -131,11 +169,12 @@ impl<D: Discipline> Engine<D> {
             self.finish(now, call, End::Replied(reply));
         }
         if self.holds(worker, call) {
-            self.crew.tally(worker.slot).has_answered = true;
             self.timers.clear(Due::Slot(worker.slot));
+            self.answered(now, worker);
             if recycle {
-                self.retire(now, worker.slot, Stop::Politely);
-            } else {
+                self.tired(now, worker.slot, RecycleReason::Asked);
+            }
+            if self.holds(worker, call) {
                 self.release(now, worker.slot);
             }
         }
@@ -151,6 +190,14 @@ impl<D: Discipline> Engine<D> {
     ) {
         let held = self.holds(worker, call);
         let until = self.running(call, worker).map(|(_, until)| until);
+        let digest = match self.calls.get(&call) {
+            Some(entry) => entry.digest,
+            None if held => self.crew.slot(worker.slot).abandoned,
+            None => None,
+        };
+        if cause == Breakage::Lost && sent != Sent::None && (held || until.is_some()) {
+            self.quarantine.died(now, digest, worker);
+        }
         if until.is_some() {
             if cause == Breakage::Lost && sent == Sent::None {
                 self.send_back(now, call);
@@ -168,7 +215,7 @@ impl<D: Discipline> Engine<D> {
             (Breakage::Dropped, Sent::All, Some(until))
                 if self.terms.on_cancel == OnCancel::Drain && now < until =>
             {
-                self.abandon(call, worker, until);
+                self.abandon(call, worker, until, digest);
             }
             // Half a request is in the pipe, the pipe is broken, or the late reply never came.
             _ => self.retire(now, worker.slot, Stop::Kill),
@@ -193,8 +240,9 @@ impl<D: Discipline> Engine<D> {
     }
 
     /// The caller is gone and the worker is at work: its late reply must not meet a new call.
-    fn abandon(&mut self, call: Ticket, worker: WorkerId, until: Moment) {
+    fn abandon(&mut self, call: Ticket, worker: WorkerId, until: Moment, digest: Option<Digest>) {
         self.crew.set(worker.slot, SlotState::Abandoned { call });
+        self.crew.tally(worker.slot).abandoned = digest;
         self.timers.set(Due::Slot(worker.slot), until);
         self.actions.push_back(Action::Abandon { call, worker });
     }
@@ -212,7 +260,10 @@ impl<D: Discipline> Engine<D> {
                 self.retire(now, worker.slot, Stop::DumpAndKill);
             }
             // The worker had exited, and the lease holder never came back to say what it read.
-            Stage::Running { .. } => self.finish(now, call, End::WorkerLost),
+            Stage::Running { worker, .. } => {
+                self.quarantine.died(now, entry.digest, worker);
+                self.finish(now, call, End::WorkerLost);
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! The pool machine that both lanes share; only its [`Discipline`] differs.
 //!
-//! `calls` holds what happens to a call, `workers` what happens to a worker; this file holds
-//! the state, the dispatch of events, and the deadlines.
+//! `calls` holds what happens to a call, `workers` what happens to a worker, `recycle` how one
+//! takes another's place; this file holds the state, the dispatch of events, and the deadlines.
 
 mod calls;
+mod recycle;
 mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,11 +13,14 @@ use std::time::Duration;
 use crate::call::SessionId;
 use crate::clock::Moment;
 use crate::machine::backoff::Backoff;
+use crate::machine::breaker::{Breaker, BreakerTerms};
 use crate::machine::crew::Crew;
 use crate::machine::discipline::Discipline;
+use crate::machine::quarantine::{Quarantine, QuarantineTerms};
+use crate::machine::recycling::Recycling;
 use crate::machine::timers::Timers;
-use crate::machine::{Action, Census, Event, OnCancel, PoolMachine, Ticket};
-use crate::pool::{PoolStatus, WorkerId};
+use crate::machine::{Action, Census, Digest, Event, OnCancel, PoolMachine, Ticket};
+use crate::pool::{BreakerStatus, PoolStatus, RecycleReason, WorkerId};
 
 /// How often the number of workers is compared with the number that the pool is meant to have,
 /// beside every event that may change it; also how often idle workers are looked at for probes.
@@ -45,6 +49,19 @@ pub struct Terms {
     pub backoff: Backoff,
     /// How long a worker may be idle before it is probed; `None` never probes.
     pub probe_after: Option<Duration>,
+    /// What may be switched off.
+    pub lifecycle: Lifecycle,
+}
+
+/// What may be switched off in the life of workers and calls; by default all of it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// When starting workers is no use for now.
+    pub breaker: Option<BreakerTerms>,
+    /// By what workers are recycled; without it, only one that asks for it is, and at once.
+    pub recycling: Option<Recycling>,
+    /// Which calls kill workers.
+    pub quarantine: Option<QuarantineTerms>,
 }
 
 /// A pool machine: shared life cycle, own queue discipline.
@@ -60,6 +77,11 @@ pub struct Engine<D> {
     first_start: Option<Moment>,
     startup: Option<Duration>,
     start_failures: u64,
+    breaker: Breaker,
+    quarantine: Quarantine,
+    /// Workers that are to be recycled, and have nobody yet to take their place; each once.
+    due: VecDeque<WorkerId>,
+    recycled: BTreeMap<RecycleReason, u64>,
 }
 
 /// A call between its Submit and its Finish.
@@ -71,6 +93,7 @@ struct Entry {
     /// The end of the part of it that may be spent waiting.
     wait_until: Moment,
     stage: Stage,
+    digest: Option<Digest>,
     /// How often it has come back from a worker unsent.
     returns: u8,
 }
@@ -86,6 +109,8 @@ enum Stage {
 enum Due {
     Call(Ticket),
     Slot(u32),
+    Age(u32),
+    Breaker,
     Tick,
     Drain,
 }
@@ -106,6 +131,10 @@ impl<D: Discipline> Engine<D> {
             first_start: None,
             startup: None,
             start_failures: 0,
+            breaker: Breaker::new(terms.lifecycle.breaker),
+            quarantine: Quarantine::new(terms.lifecycle.quarantine),
+            due: VecDeque::new(),
+            recycled: BTreeMap::new(),
             terms,
         }
     }
@@ -115,6 +144,9 @@ impl<D: Discipline> Engine<D> {
             match due {
                 Due::Call(call) => self.call_overdue(now, call),
                 Due::Slot(slot) => self.slot_overdue(now, slot),
+                Due::Age(slot) => self.tired(now, slot, RecycleReason::Age),
+                // The reconciling that follows each event starts whom it may.
+                Due::Breaker => {}
                 Due::Tick => self.tick(now),
                 Due::Drain => self.give_up(now),
             }
@@ -136,8 +168,8 @@ impl<D: Discipline> Engine<D> {
 impl<D: Discipline> PoolMachine for Engine<D> {
     fn handle(&mut self, now: Moment, event: Event) {
         match event {
-            Event::Submit { call, class: _, session, deadline } => {
-                self.submit(now, call, session, deadline);
+            Event::Submit { call, class: _, session, deadline, digest } => {
+                self.submit(now, call, session, deadline, digest);
             }
             Event::Cancel { call } => self.cancel(now, call),
             Event::WorkerReady { worker } => self.worker_ready(now, worker),
@@ -150,12 +182,15 @@ impl<D: Discipline> PoolMachine for Engine<D> {
             }
             Event::WorkerExited { worker } => self.worker_exited(now, worker),
             Event::Probed { worker, healthy } => self.probed(now, worker, healthy),
+            Event::Measured { worker, rss } => self.measured(now, worker, rss),
             Event::DeadlineReached => self.deadline_reached(now),
             Event::Resize { size } => self.resize(now, size),
             Event::Drain { until } => self.drain(now, until),
             Event::EndSession { session } => self.discipline.end_session(&session),
         }
+        self.relieve_due();
         self.serve_idle(now);
+        self.refuse_in_vain(now);
         self.reconcile(now);
     }
 
@@ -173,6 +208,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
             live: self.crew.live_count(),
             untried: self.crew.untried().len(),
             in_flight: self.calls.len(),
+            broken: self.breaker.is_open(),
             draining: self.is_draining(),
         }
     }
@@ -183,6 +219,12 @@ impl<D: Discipline> PoolMachine for Engine<D> {
             in_flight: self.calls.len(),
             start_failures: self.start_failures,
             startup_duration: self.startup,
+            breaker: BreakerStatus {
+                open: self.breaker.is_open(),
+                failures: self.breaker.failures(),
+                cause: None,
+            },
+            recycled: self.recycled.clone(),
             draining: self.is_draining(),
             ..PoolStatus::default()
         };

@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::machine::backoff::unit;
 use crate::machine::discipline::Discipline;
 use crate::machine::engine::{Due, Engine};
-use crate::machine::slot::SlotState;
+use crate::machine::slot::{SlotState, Standing};
 use crate::machine::{Action, End, Stop};
 use crate::pool::WorkerId;
 
@@ -18,24 +18,33 @@ impl<D: Discipline> Engine<D> {
     pub(super) fn reconcile(&mut self, now: Moment) {
         self.crew.rest(now);
         while self.crew.starting() < self.terms.max_starting {
-            let Some(slot) = self.missing() else { return };
+            let Some(slot) = self.missing(now) else { return };
             self.timers.clear(Due::Slot(slot));
             self.first_start.get_or_insert(now);
-            let worker = self.crew.start(slot);
+            let worker = self.crew.start(now, slot);
             self.actions.push_back(Action::Start(worker));
         }
     }
 
     /// The first slot that is to get a worker now: its first one, or one in a lost one's place.
-    fn missing(&self) -> Option<u32> {
+    fn missing(&self, now: Moment) -> Option<u32> {
         if self.is_draining() && self.discipline.waiting() == 0 {
             return None;
         }
-        let rested = self.crew.rested();
-        let lost =
-            if D::REPLACES_AT_ONCE { rested.first() } else { self.discipline.first_called(rested) };
-        let slots = rested.first_shared(self.crew.untried()).into_iter().chain(lost);
-        slots.min().filter(|slot| (*slot as usize) < self.terms.size)
+        let wanted = self.crew.wanted();
+        if let Some(probe_at) = self.breaker.probe_at() {
+            // R6: one by itself, whether or not a call waits: those that would are refused.
+            let tries = probe_at <= now && self.crew.starting() == 0;
+            return self.crew.vacant().first_shared(wanted).filter(|_| tries);
+        }
+        let rested = self.crew.rested().shared(wanted);
+        let first = rested.first_shared(self.crew.untried());
+        let lost = if D::REPLACES_AT_ONCE {
+            rested.first()
+        } else {
+            self.discipline.first_called(&rested)
+        };
+        first.into_iter().chain(lost).min()
     }
 
     pub(super) fn worker_ready(&mut self, now: Moment, worker: WorkerId) {
@@ -43,8 +52,14 @@ impl<D: Discipline> Engine<D> {
             return;
         }
         self.crew.mark_tried(worker.slot);
-        self.crew.tally(worker.slot).failures = 0;
+        let slot = self.crew.tally(worker.slot);
+        (slot.failures, slot.life.ready) = (0, now);
+        if self.breaker.ready() {
+            self.forgive(now);
+        }
+        self.grow_old(worker);
         self.release(now, worker.slot);
+        self.relieve(now, worker.slot);
         if self.startup.is_none() && self.crew.serving() >= self.terms.size {
             self.startup = self.first_start.map(|first| now.since(first));
         }
@@ -60,18 +75,34 @@ impl<D: Discipline> Engine<D> {
         let slot = self.crew.tally(worker.slot);
         slot.failures += 1;
         let delay = self.terms.backoff.delay(worker.slot, slot.failures);
+        if let Some(probe_at) = self.breaker.failed(now) {
+            self.timers.set(Due::Breaker, probe_at);
+        }
         self.vacate(worker.slot, now + delay);
+    }
+
+    /// R6: a worker became ready after all, so the other slots need not wait out what was not
+    /// their fault.
+    fn forgive(&mut self, now: Moment) {
+        self.timers.clear(Due::Breaker);
+        let resting: Vec<u32> = self.crew.resting().collect();
+        for slot in resting {
+            self.vacate(slot, now);
+        }
     }
 
     pub(super) fn worker_exited(&mut self, now: Moment, worker: WorkerId) {
         let Some(slot) = self.crew.present(worker) else { return };
         // R6: only a worker that never answered waits, and only failed starts wait longer.
-        let delay = if slot.has_answered || slot.state == SlotState::Stopping {
+        let delay = if slot.life.calls > 0 || slot.state == SlotState::Stopping {
             Duration::ZERO
         } else {
             self.terms.backoff.delay(worker.slot, slot.failures.max(1))
         };
         let served = slot.state.is_serving();
+        if matches!(slot.state, SlotState::Abandoned { .. }) {
+            self.quarantine.died(now, slot.abandoned, worker);
+        }
         self.crew.mark_tried(worker.slot);
         self.vacate(worker.slot, now + delay);
         if served {
@@ -80,6 +111,7 @@ impl<D: Discipline> Engine<D> {
     }
 
     fn vacate(&mut self, slot: u32, retry_at: Moment) {
+        self.depart(slot);
         self.crew.set(slot, SlotState::Vacant { retry_at });
         self.timers.set(Due::Slot(slot), retry_at);
     }
@@ -88,6 +120,7 @@ impl<D: Discipline> Engine<D> {
     pub(super) fn retire(&mut self, now: Moment, slot: u32, how: Stop) {
         let served = self.crew.slot(slot).state.is_serving();
         self.timers.clear(Due::Slot(slot));
+        self.timers.clear(Due::Age(slot));
         self.crew.set(slot, SlotState::Stopping);
         self.actions.push_back(Action::Stop { worker: self.crew.worker(slot), how });
         if served {
@@ -144,10 +177,11 @@ impl<D: Discipline> Engine<D> {
 
     /// Looks at every worker, as do a drain and its end: an operator's doing, not a call's.
     pub(super) fn resize(&mut self, now: Moment, size: usize) {
-        assert!(D::RESIZES, "a pool whose sessions are bound to its slots is not resized");
+        assert!(D::INTERCHANGEABLE, "a pool whose sessions are bound to its slots is not resized");
         self.terms.size = size;
-        self.crew.grow(size);
-        let surplus: Vec<u32> = self.crew.live().filter(|slot| *slot as usize >= size).collect();
+        self.want(size);
+        let surplus = |slot: &u32| self.crew.slot(*slot).standing == Standing::Surplus;
+        let surplus: Vec<u32> = self.crew.live().filter(surplus).collect();
         for slot in surplus {
             match self.crew.slot(slot).state {
                 SlotState::Idle { .. } => self.retire(now, slot, Stop::Politely),

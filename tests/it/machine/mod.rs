@@ -1,6 +1,7 @@
 //! Both machines against a plain model: the same events must cause the same actions, in the
 //! same order.
 
+mod lifecycle;
 mod model;
 mod rules;
 mod step;
@@ -11,7 +12,10 @@ use std::time::Duration;
 use poolshift::Lane;
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::breaker::BreakerTerms;
+use poolshift::machine::engine::{Lifecycle, Terms};
+use poolshift::machine::quarantine::QuarantineTerms;
+use poolshift::machine::recycling::Recycling;
 use poolshift::machine::{Action, Event, OnCancel, PoolMachine};
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
@@ -65,7 +69,34 @@ fn terms(size: usize, max_starting: usize, on_cancel: OnCancel) -> Terms {
         on_cancel,
         backoff: Backoff { base, cap, seed: 7 },
         probe_after: None,
+        lifecycle: Lifecycle::default(),
     }
+}
+
+/// All that may be switched off, on and off.
+fn lifecycle() -> impl Strategy<Value = Lifecycle> {
+    let ms = Duration::from_millis;
+    let breaker = (2_u32..4, 15_u64..40)
+        .prop_map(move |(failures, probe)| BreakerTerms { failures, probe: ms(probe) });
+    let quarantine = (1_usize..3, 100_u64..600)
+        .prop_map(move |(deaths, window)| QuarantineTerms { deaths, window: ms(window) });
+    let age = prop_oneof![Just(0), 50_u64..400];
+    let recycling = (0_u64..4, age, prop_oneof![Just(0), Just(100)], 1_usize..3).prop_map(
+        move |(max_requests, age, max_memory_growth, max_recycling)| {
+            let max_age = ms(age);
+            Recycling { max_requests, max_age, max_memory_growth, max_recycling, seed: 5 }
+        },
+    );
+    (
+        prop::option::of(breaker),
+        prop::option::weighted(0.8, recycling),
+        prop::option::of(quarantine),
+    )
+        .prop_map(|(breaker, recycling, quarantine)| Lifecycle {
+            breaker,
+            recycling,
+            quarantine,
+        })
 }
 
 struct Reference<K>(PhantomData<K>);
@@ -77,10 +108,11 @@ impl<K: Kind> ReferenceStateMachine for Reference<K> {
     fn init_state() -> BoxedStrategy<Model> {
         let max_starting = if K::LANE == Lane::V2 { 1..=1_usize } else { 1..=4 };
         let drain = any::<bool>();
-        (1_usize..=4, max_starting, drain, 0_usize..6)
-            .prop_map(|(size, max_starting, drain, max_waiting)| {
+        (1_usize..=4, max_starting, drain, 0_usize..6, lifecycle())
+            .prop_map(|(size, max_starting, drain, max_waiting, lifecycle)| {
                 let on_cancel = if drain { OnCancel::Drain } else { OnCancel::Kill };
-                Model::new(K::LANE, terms(size, max_starting, on_cancel), max_waiting)
+                let terms = Terms { lifecycle, ..terms(size, max_starting, on_cancel) };
+                Model::new(K::LANE, terms, max_waiting)
             })
             .boxed()
     }
@@ -131,6 +163,12 @@ impl<K: Kind> StateMachineTest for Same<K> {
         assert_eq!(status.available, model.count(|state| matches!(state, State::Idle(_))));
         assert_eq!(status.starting, model.starting().len());
         assert_eq!(status.live, model.count(|state| !matches!(state, State::Vacant(_))));
+        assert_eq!(status.breaker.open, model.is_broken());
+        let recycled: u64 = status.recycled.values().sum();
+        assert_eq!(recycled, model.recycled);
+        // Slots do not add up, however often workers are recycled.
+        let spare = model.terms.lifecycle.recycling.map_or(0, |recycling| recycling.max_recycling);
+        assert!(model.slots.len() <= model.largest + spare);
         // A deadline may be early; it is never late.
         if let Some(next) = model.next_moment() {
             assert!(machine.next_deadline().is_some_and(|deadline| deadline <= next));

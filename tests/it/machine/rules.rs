@@ -4,38 +4,50 @@ use std::time::Duration;
 
 use poolshift::clock::Moment;
 use poolshift::error::Refusal;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::{
-    Action, Breakage, Census, End, Event, OnCancel, PoolMachine, Reply, Sent, Stop, Ticket,
+    Action, Breakage, Census, Digest, End, Event, OnCancel, PoolMachine, Reply, Sent, Stop, Ticket,
 };
 use poolshift::{Class, Lane, SessionId, WorkerId};
 
 use crate::machine::{Kind, V2, V3, handle, terms, wait_until};
 
 /// A machine with its own clock. Times are milliseconds.
-struct Story<K: Kind> {
-    machine: K::Machine,
+pub(super) struct Story<K: Kind> {
+    pub(super) machine: K::Machine,
     now: Moment,
 }
 
-fn worker(slot: u32, generation: u32) -> WorkerId {
+pub(super) fn worker(slot: u32, generation: u32) -> WorkerId {
     WorkerId { slot, generation }
 }
 
-fn finish(call: u64, end: End) -> Action {
+pub(super) fn finish(call: u64, end: End) -> Action {
     Action::Finish { call: Ticket(call), end }
 }
 
-fn assign(call: u64, worker: WorkerId) -> Action {
+pub(super) fn assign(call: u64, worker: WorkerId) -> Action {
     Action::Assign { call: Ticket(call), worker }
 }
 
 impl<K: Kind> Story<K> {
     /// All `size` workers are ready and idle, in order of their slots.
     fn ready(size: usize, max_waiting: usize) -> Self {
+        Self::with(size, max_waiting, Lifecycle::default())
+    }
+
+    /// The first workers are starting.
+    pub(super) fn new(size: usize, max_waiting: usize, lifecycle: Lifecycle) -> Self {
         let max_starting = if K::LANE == Lane::V2 { 1 } else { size };
-        let terms = terms(size, max_starting, OnCancel::Drain);
+        let terms = Terms { lifecycle, ..terms(size, max_starting, OnCancel::Drain) };
         let mut story = Self { machine: K::machine(terms, max_waiting), now: Moment::ZERO };
         story.happens(Event::DeadlineReached);
+        story
+    }
+
+    /// As [`Self::ready`], with what may be switched off.
+    pub(super) fn with(size: usize, max_waiting: usize, lifecycle: Lifecycle) -> Self {
+        let mut story = Self::new(size, max_waiting, lifecycle);
         for slot in 0..size as u32 {
             story.later(1);
             story.happens(Event::WorkerReady { worker: worker(slot, 1) });
@@ -44,31 +56,49 @@ impl<K: Kind> Story<K> {
         story
     }
 
-    fn happens(&mut self, event: Event) -> Vec<Action> {
+    pub(super) fn happens(&mut self, event: Event) -> Vec<Action> {
         handle(&mut self.machine, self.now, event)
     }
 
-    fn later(&mut self, ms: u64) -> Vec<Action> {
+    pub(super) fn later(&mut self, ms: u64) -> Vec<Action> {
         self.now = self.now + Duration::from_millis(ms);
         wait_until(&mut self.machine, self.now)
     }
 
-    fn submit(&mut self, call: u64, session: Option<&str>) -> Vec<Action> {
+    pub(super) fn submit(&mut self, call: u64, session: Option<&str>) -> Vec<Action> {
         let session = session.map(|session| SessionId::new(session).unwrap());
         let (call, class) = (Ticket(call), Class::Read);
-        self.happens(Event::Submit { call, class, session, deadline: None })
+        self.happens(Event::Submit { call, class, session, deadline: None, digest: None })
     }
 
-    fn reply(&mut self, call: u64, worker: WorkerId) -> Vec<Action> {
+    /// An anonymous call that is told apart from others.
+    pub(super) fn submit_as(&mut self, call: u64, digest: Option<Digest>) -> Vec<Action> {
+        let (call, class) = (Ticket(call), Class::Read);
+        self.happens(Event::Submit { call, class, session: None, deadline: None, digest })
+    }
+
+    /// The worker answers, and asks to be replaced.
+    pub(super) fn asks(&mut self, call: u64, worker: WorkerId) -> Vec<Action> {
+        let (call, reply) = (Ticket(call), Reply::Ok);
+        self.happens(Event::Replied { call, worker, reply, recycle: true })
+    }
+
+    pub(super) fn reply(&mut self, call: u64, worker: WorkerId) -> Vec<Action> {
         let (call, reply) = (Ticket(call), Reply::Ok);
         self.happens(Event::Replied { call, worker, reply, recycle: false })
     }
 
-    fn breaks(&mut self, call: u64, worker: WorkerId, sent: Sent, cause: Breakage) -> Vec<Action> {
+    pub(super) fn breaks(
+        &mut self,
+        call: u64,
+        worker: WorkerId,
+        sent: Sent,
+        cause: Breakage,
+    ) -> Vec<Action> {
         self.happens(Event::CallBroke { call: Ticket(call), worker, sent, cause })
     }
 
-    fn replace(&mut self, old: WorkerId) -> Vec<Action> {
+    pub(super) fn replace(&mut self, old: WorkerId) -> Vec<Action> {
         let started = self.happens(Event::WorkerExited { worker: old });
         let new = worker(old.slot, old.generation + 1);
         assert!(started.contains(&Action::Start(new)), "{started:?}");
@@ -229,7 +259,7 @@ fn r7_a_drain_ends_idle_workers_politely_and_the_rest_after_its_calls() {
     assert_eq!(replied, [finish(1, End::Replied(Reply::Ok)), stop]);
     story.happens(Event::WorkerExited { worker: worker(0, 1) });
     story.happens(Event::WorkerExited { worker: worker(1, 1) });
-    let over = Census { ready: 0, live: 0, untried: 0, in_flight: 0, draining: true };
+    let over = Census { draining: true, ..Census::default() };
     assert_eq!(story.machine.census(), over, "and nothing is started again");
 }
 

@@ -11,7 +11,7 @@ use crate::machine::model::Model;
 /// Numbers pick one of those to whom it may happen, in turn.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Submit { session: Option<u8>, budget_ms: Option<u64> },
+    Submit { session: Option<u8>, budget_ms: Option<u64>, digest: Option<u8> },
     Cancel(usize),
     Ready(usize),
     StartFails(usize),
@@ -19,6 +19,7 @@ pub(crate) enum Step {
     Break { call: usize, sent: Sent, cause: Breakage },
     Exit(usize),
     Ghost(usize),
+    Measure { worker: usize, rss: u64 },
     EndSession(u8),
     Resize(usize),
     Drain(u64),
@@ -50,10 +51,13 @@ impl Step {
         };
         add(4, model.waiting() > 0, n().prop_map(Self::Cancel).boxed());
         add(12, !model.starting().is_empty(), n().prop_map(Self::Ready).boxed());
-        add(2, !model.starting().is_empty(), n().prop_map(Self::StartFails).boxed());
+        add(4, !model.starting().is_empty(), n().prop_map(Self::StartFails).boxed());
         add(20, !model.leases().is_empty(), reply());
         add(6, !model.leases().is_empty(), breakage());
         add(5, !model.ended_by_exit().is_empty(), n().prop_map(Self::Exit).boxed());
+        let measure = (n(), 0_u64..400).prop_map(|(worker, rss)| Self::Measure { worker, rss });
+        let measures = model.lane == Lane::V3 && !model.ended_by_exit().is_empty();
+        add(5, measures, measure.boxed());
         add(1, !model.is_draining(), (1_u64..200).prop_map(Self::Drain).boxed());
         Union::new_weighted(steps).boxed()
     }
@@ -64,7 +68,7 @@ impl Step {
             Self::Cancel(_) => model.waiting() > 0,
             Self::Ready(_) | Self::StartFails(_) => !model.starting().is_empty(),
             Self::Reply { .. } | Self::Break { .. } => !model.leases().is_empty(),
-            Self::Exit(_) => !model.ended_by_exit().is_empty(),
+            Self::Exit(_) | Self::Measure { .. } => !model.ended_by_exit().is_empty(),
             Self::Drain(_) => !model.is_draining(),
             _ => true,
         }
@@ -78,8 +82,9 @@ fn n() -> std::ops::Range<usize> {
 fn submit() -> BoxedStrategy<Step> {
     let session = prop_oneof![Just(None), (0_u8..5).prop_map(Some)];
     let budget_ms = prop_oneof![3 => Just(None), 1 => (1_u64..200).prop_map(Some)];
-    let submit = |(session, budget_ms)| Step::Submit { session, budget_ms };
-    (session, budget_ms).prop_map(submit).boxed()
+    let digest = prop::option::of(0_u8..3);
+    let submit = |(session, budget_ms, digest)| Step::Submit { session, budget_ms, digest };
+    (session, budget_ms, digest).prop_map(submit).boxed()
 }
 
 fn reply() -> BoxedStrategy<Step> {

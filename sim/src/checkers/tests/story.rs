@@ -6,7 +6,7 @@ use std::time::Duration;
 use poolshift::Lane::{self, V2, V3};
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::Backoff;
-use poolshift::machine::engine::Terms;
+use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::{OnCancel, Reply, Sent, Stop};
 use poolshift::router::policy::Reason;
 use poolshift::{Class, Outcome, Ran, WorkerId};
@@ -28,6 +28,7 @@ pub(super) fn ground() -> Ground {
         on_cancel: OnCancel::Drain,
         backoff,
         probe_after: Some(10 * second),
+        lifecycle: Lifecycle::default(),
     };
     let lane = LaneGround {
         terms,

@@ -118,7 +118,7 @@ impl<M: PoolMachine> Planted<M> {
     /// What V2 is told of a session's call or its end, if its binding is wrong.
     fn misplaced(&mut self, bug: Bug, event: Event) -> Event {
         match event {
-            Event::Submit { call, class, session: Some(session), deadline } => {
+            Event::Submit { call, class, session: Some(session), deadline, digest } => {
                 let first = self.memory.first[&session];
                 let session = match bug {
                     Bug::BoundAfterCheckout => Some(session).filter(|_| first != call),
@@ -127,7 +127,7 @@ impl<M: PoolMachine> Planted<M> {
                     }
                     _ => Some(session),
                 };
-                Event::Submit { call, class, session, deadline }
+                Event::Submit { call, class, session, deadline, digest }
             }
             Event::EndSession { session } => {
                 self.memory.first.remove(&session);
@@ -173,7 +173,10 @@ impl<M: PoolMachine> Planted<M> {
                 memory.lost.extend(session.cloned());
                 return !memory.ghosts.remove(call);
             }
-            Action::Probe(_) | Action::Stop { .. } => {}
+            Action::Probe(_)
+            | Action::Measure(_)
+            | Action::Recycle { .. }
+            | Action::Stop { .. } => {}
         }
         true
     }

@@ -2,10 +2,11 @@
 
 use poolshift::clock::Moment;
 use poolshift::error::Refusal;
-use poolshift::machine::{Action, Breakage, End, OnCancel, Reply, Sent, Stop, Ticket};
+use poolshift::machine::{Action, Breakage, Digest, End, OnCancel, Reply, Sent, Stop, Ticket};
+use poolshift::pool::RecycleReason;
 use poolshift::{Lane, SessionId, WorkerId};
 
-use super::{Call, Model, Place, SESSION_IDLE, Session, State};
+use super::{Call, Model, Place, SESSION_IDLE, Session, Standing, State};
 
 impl Model {
     pub(super) fn submit(
@@ -13,15 +14,20 @@ impl Model {
         id: Ticket,
         session: Option<SessionId>,
         deadline: Option<Moment>,
+        digest: Option<Digest>,
     ) {
         let deadline = deadline.unwrap_or(self.now + self.terms.budget);
         let wait_until = deadline.min(self.now + self.terms.queue_timeout);
         if self.drain_until.is_some() {
             return self.actions.push(Action::Finish { call: id, end: End::Draining });
         }
+        let refused = self.in_vain().or_else(|| self.quarantined(digest).map(End::Rejected));
+        if let Some(end) = refused {
+            return self.actions.push(Action::Finish { call: id, end });
+        }
         let waiting = self.waiting();
         let (running, returns) = (None, 0);
-        self.calls.push(Call { id, session, deadline, wait_until, running, returns });
+        self.calls.push(Call { id, session, deadline, wait_until, digest, running, returns });
         if !self.admit(id) {
             return self.finish(id, End::SessionLost);
         }
@@ -32,6 +38,38 @@ impl Model {
         } else if waiting >= self.max_waiting {
             self.finish(id, End::Rejected(Refusal::QueueFull { waiting }));
         }
+    }
+
+    /// What is said to calls while there is no worker and none can be started.
+    fn in_vain(&self) -> Option<End> {
+        let serving =
+            |state: &State| !matches!(state, State::Vacant(_) | State::Starting | State::Stopping);
+        let in_vain = self.is_broken() && self.count(serving) == 0;
+        in_vain.then_some(End::NoWorker { failures: self.failures })
+    }
+
+    pub(super) fn refuse_in_vain(&mut self) {
+        let Some(end) = self.in_vain() else { return };
+        let waiting = self.calls.iter().filter(|call| call.running.is_none());
+        let ids: Vec<Ticket> = waiting.map(|call| call.id).collect();
+        ids.into_iter().for_each(|id| self.finish(id, end.clone()));
+    }
+
+    /// The last deaths in the window, if they are enough.
+    fn quarantined(&self, digest: Option<Digest>) -> Option<Refusal> {
+        let (terms, digest) = (self.terms.lifecycle.quarantine?, digest?);
+        let recent: Vec<(WorkerId, std::time::Duration)> = self
+            .deaths
+            .iter()
+            .filter(|(at, of, _)| *of == digest && self.now < *at + terms.window)
+            .map(|(at, _, worker)| (*worker, self.now.since(*at)))
+            .collect();
+        let last = recent.len().checked_sub(terms.deaths)?;
+        Some(Refusal::Quarantined { history: recent[last..].to_vec(), window: terms.window })
+    }
+
+    pub(super) fn died(&mut self, digest: Option<Digest>, worker: WorkerId) {
+        self.deaths.extend(digest.map(|digest| (self.now, digest, worker)));
     }
 
     /// Counts the call in its session and binds that; false if the call is told of a loss.
@@ -120,7 +158,7 @@ impl Model {
     }
 
     pub(super) fn release(&mut self, slot: u32) {
-        if slot as usize >= self.terms.size {
+        if self.slots[slot as usize].standing == Standing::Surplus {
             self.retire(slot, Stop::Politely);
         } else if self.serve(slot) {
         } else if self.drain_until.is_some() {
@@ -136,16 +174,16 @@ impl Model {
             let may = |call: &&Call| {
                 call.running.is_none() && self.slot_of(call.id).is_none_or(|bound| bound == slot)
             };
-            let Some((id, expired)) =
-                self.calls.iter().find(may).map(|call| (call.id, call.wait_until <= self.now))
-            else {
-                return false;
-            };
-            if !expired {
+            let Some(call) = self.calls.iter().find(may) else { return false };
+            let id = call.id;
+            if call.wait_until <= self.now {
+                self.finish(id, End::QueueTimeout);
+            } else if let Some(refusal) = self.quarantined(call.digest) {
+                self.finish(id, End::Rejected(refusal));
+            } else {
                 self.assign(slot, id);
                 return true;
             }
-            self.finish(id, End::QueueTimeout);
         }
     }
 
@@ -155,11 +193,12 @@ impl Model {
             self.finish(id, End::Replied(reply));
         }
         if held {
-            self.slot(worker).answered = true;
+            self.answered(worker);
             if recycle {
-                self.retire(worker.slot, Stop::Politely)
-            } else {
-                self.release(worker.slot)
+                self.tired(worker.slot, RecycleReason::Asked);
+            }
+            if self.holds(worker, id) {
+                self.release(worker.slot);
             }
         }
     }
@@ -168,6 +207,13 @@ impl Model {
         let held = self.holds(worker, id);
         let until =
             self.calls.iter().find(|call| call.id == id).map(|call| call.running.unwrap().1);
+        let digest = match self.calls.iter().find(|call| call.id == id) {
+            Some(call) => call.digest,
+            None => self.slot(worker).abandoned.filter(|_| held),
+        };
+        if cause == Breakage::Lost && sent != Sent::None && (held || until.is_some()) {
+            self.died(digest, worker);
+        }
         if until.is_some() {
             if cause == Breakage::Lost && sent == Sent::None {
                 self.send_back(id);
@@ -191,6 +237,7 @@ impl Model {
             }
             (_, Breakage::Dropped, Sent::All, Some(until)) if drains && self.now < until => {
                 self.slot(worker).state = State::Abandoned(id, until);
+                self.slot(worker).abandoned = digest;
                 self.actions.push(Action::Abandon { call: id, worker });
             }
             _ => self.retire(worker.slot, Stop::Kill),

@@ -2,6 +2,7 @@
 //! from the front. It says which actions each event must cause, in order.
 
 mod calls;
+mod recycle;
 mod time;
 mod workers;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use poolshift::clock::Moment;
 use poolshift::machine::engine::Terms;
-use poolshift::machine::{Action, End, Event, Reply, Ticket};
+use poolshift::machine::recycling::Life;
+use poolshift::machine::{Action, Digest, End, Event, Reply, Ticket};
 use poolshift::{Class, Lane, SessionId, WorkerId};
 
 use crate::machine::step::Step;
@@ -31,6 +33,16 @@ pub(crate) struct Model {
     drain_until: Option<Moment>,
     drain_due: Option<Moment>,
     submitted: u64,
+    /// Failed starts since a worker last became ready, and when the open breaker tries the next.
+    failures: u32,
+    probe_at: Option<Moment>,
+    /// Workers that died by themselves, with the call that they had.
+    deaths: Vec<(Moment, Digest, WorkerId)>,
+    /// Who is to be recycled and waits for a turn, longest first.
+    due: Vec<WorkerId>,
+    pub(crate) recycled: u64,
+    /// The largest size that the pool ever had.
+    pub(crate) largest: usize,
     /// What the last step was to the machine; nothing if only time passed.
     pub(crate) event: Option<Event>,
     /// What the last step must have caused.
@@ -51,9 +63,18 @@ pub(crate) enum State {
 pub(crate) struct Slot {
     pub(crate) worker: WorkerId,
     pub(crate) state: State,
+    standing: Standing,
     failures: u32,
     tried: bool,
-    answered: bool,
+    life: Life,
+    abandoned: Option<Digest>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Wanted,
+    Relieved(u32),
+    Surplus,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +83,7 @@ pub(crate) struct Call {
     session: Option<SessionId>,
     deadline: Moment,
     wait_until: Moment,
+    digest: Option<Digest>,
     /// The worker that runs it, and until when it may; a waiting call has none.
     pub(crate) running: Option<(WorkerId, Moment)>,
     returns: u8,
@@ -95,16 +117,26 @@ impl Model {
             drain_until: None,
             drain_due: None,
             submitted: 0,
+            failures: 0,
+            probe_at: None,
+            deaths: Vec::new(),
+            due: Vec::new(),
+            recycled: 0,
+            largest: 0,
             event: None,
             actions: Vec::new(),
         };
-        model.grow();
+        model.want(model.terms.size);
         model.after_event();
         model
     }
 
     pub(crate) fn waiting(&self) -> usize {
         self.calls.iter().filter(|call| call.running.is_none()).count()
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.probe_at.is_some()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -130,13 +162,14 @@ impl Model {
         let pick = |from: Vec<WorkerId>, n: usize| from[n % from.len()];
         let event = match *step {
             Step::Wait(_) => return None,
-            Step::Submit { session, budget_ms } => {
+            Step::Submit { session, budget_ms, digest } => {
                 self.submitted += 1;
                 Event::Submit {
                     call: Ticket(self.submitted),
                     class: Class::Write,
                     session: session.map(Step::session),
                     deadline: budget_ms.map(|ms| self.now + Duration::from_millis(ms)),
+                    digest: digest.map(|digest| Digest(digest.into())),
                 }
             }
             Step::Cancel(n) => Event::Cancel { call: self.pick_call(n, false) },
@@ -152,6 +185,9 @@ impl Model {
                 Event::CallBroke { call, worker, sent, cause: cause.clone() }
             }
             Step::Ghost(n) => self.ghost(n),
+            Step::Measure { worker, rss } => {
+                Event::Measured { worker: pick(self.ended_by_exit(), worker), rss }
+            }
             Step::Exit(n) => Event::WorkerExited { worker: pick(self.ended_by_exit(), n) },
             Step::EndSession(n) => Event::EndSession { session: Step::session(n) },
             Step::Resize(size) => Event::Resize { size },
@@ -164,9 +200,10 @@ impl Model {
     fn ghost(&self, n: usize) -> Event {
         let WorkerId { slot, generation } = self.slots[n % self.slots.len()].worker;
         let worker = WorkerId { slot, generation: generation.saturating_sub(1) };
-        match n % 3 {
+        match n % 4 {
             0 => Event::WorkerExited { worker },
-            1 => Event::WorkerReady { worker },
+            1 => Event::Measured { worker, rss: 1_000_000 },
+            2 => Event::WorkerReady { worker },
             _ => Event::StartFailed { worker },
         }
     }
@@ -208,6 +245,7 @@ impl Model {
         match event {
             Event::WorkerReady { worker }
             | Event::StartFailed { worker }
+            | Event::Measured { worker, .. }
             | Event::WorkerExited { worker } => {
                 let slot = &self.slots[worker.slot as usize];
                 slot.worker != *worker || matches!(slot.state, State::Vacant(_))
@@ -238,12 +276,17 @@ impl Model {
             return self.after_event();
         }
         match event {
-            Event::Submit { call, session, deadline, .. } => self.submit(call, session, deadline),
+            Event::Submit { call, session, deadline, digest, .. } => {
+                self.submit(call, session, deadline, digest);
+            }
             Event::Cancel { call } => self.finish(call, End::Cancelled),
             Event::WorkerReady { worker } => {
+                let now = self.now;
                 let slot = self.slot(worker);
-                (slot.failures, slot.tried) = (0, true);
+                (slot.failures, slot.tried, slot.life.ready) = (0, true, now);
+                self.closes();
                 self.release(worker.slot);
+                self.relieve(worker.slot);
             }
             Event::StartFailed { worker } => self.start_failed(worker),
             Event::Replied { call, worker, reply, recycle } => {
@@ -251,6 +294,7 @@ impl Model {
             }
             Event::CallBroke { call, worker, sent, cause } => self.broke(call, worker, sent, cause),
             Event::WorkerExited { worker } => self.exited(worker),
+            Event::Measured { worker, rss } => self.measured(worker, rss),
             Event::EndSession { session } => {
                 if let Some(found) = self.sessions.get_mut(&session) {
                     found.ended = true;

@@ -2,9 +2,10 @@
 
 use poolshift::Lane;
 use poolshift::clock::Moment;
+use poolshift::machine::recycling::Life;
 use poolshift::machine::{Action, End, Stop, Ticket};
 
-use super::{Model, State};
+use super::{Model, Standing, State};
 
 impl Model {
     pub(super) fn wait_until(&mut self, end: Moment) {
@@ -27,10 +28,12 @@ impl Model {
             State::Vacant(retry_at) if retry_at > self.now => Some(retry_at),
             _ => None,
         });
-        calls.chain(slots).chain(self.drain_due).min()
+        let probe = self.probe_at.filter(|at| *at > self.now);
+        let ages = (0..self.slots.len()).filter_map(|slot| self.ages_at(slot));
+        calls.chain(slots).chain(self.drain_due).chain(probe).chain(ages).min()
     }
 
-    /// Calls first, then slots, then the drain.
+    /// Calls first, then slots, then ages, then the drain.
     fn expire(&mut self) {
         let now = self.now;
         let ids: Vec<Ticket> = self.calls.iter().map(|call| call.id).collect();
@@ -42,7 +45,10 @@ impl Model {
                     self.finish(id, End::ExecTimeout);
                     self.retire(worker.slot, Stop::DumpAndKill);
                 }
-                Some((_, until)) if until <= now => self.finish(id, End::WorkerLost),
+                Some((worker, until)) if until <= now => {
+                    self.died(call.digest, worker);
+                    self.finish(id, End::WorkerLost);
+                }
                 _ => {}
             }
         }
@@ -51,6 +57,7 @@ impl Model {
                 self.retire(slot as u32, Stop::Kill);
             }
         }
+        self.age();
         if self.drain_due.is_some_and(|due| due <= now) {
             self.drain_due = None;
             self.give_up();
@@ -72,16 +79,19 @@ impl Model {
 
     /// Idle workers take what has moved to them; missing workers are started.
     pub(super) fn after_event(&mut self) {
+        self.relieve_due();
         for slot in self.idle() {
             self.serve(slot);
         }
+        self.refuse_in_vain();
+        let now = self.now;
         while self.starting().len() < self.terms.max_starting {
             let Some(slot) = (0..self.slots.len()).find(|slot| self.may_start(*slot)) else {
                 return;
             };
             let slot = &mut self.slots[slot];
             slot.worker.generation += 1;
-            slot.answered = false;
+            slot.life = Life { started: now, ..Life::default() };
             slot.state = State::Starting;
             let worker = slot.worker;
             self.actions.push(Action::Start(worker));
@@ -93,9 +103,13 @@ impl Model {
         let waits_for_it = self.calls.iter().any(|call| {
             call.running.is_none() && self.slot_of(call.id).is_none_or(|slot| slot == index as u32)
         });
-        matches!(slot.state, State::Vacant(retry_at) if retry_at <= self.now)
-            && index < self.terms.size
-            && (!slot.tried || self.lane == Lane::V3 || waits_for_it)
+        let State::Vacant(retry_at) = slot.state else { return false };
+        let starts = match self.probe_at {
+            None => retry_at <= self.now && (!slot.tried || self.lane == Lane::V3 || waits_for_it),
+            Some(probe_at) => probe_at <= self.now && self.starting().is_empty(),
+        };
+        starts
+            && slot.standing == Standing::Wanted
             && (self.drain_until.is_none() || self.waiting() > 0)
     }
 }

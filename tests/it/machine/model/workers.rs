@@ -4,7 +4,7 @@ use poolshift::clock::Moment;
 use poolshift::machine::{Action, End, Stop, Ticket};
 use poolshift::{SessionId, WorkerId};
 
-use super::{Call, Model, Place, Slot, State};
+use super::{Call, Model, Place, Standing, State};
 
 impl Model {
     pub(super) fn retire(&mut self, slot: u32, how: Stop) {
@@ -50,7 +50,25 @@ impl Model {
         slot.tried = true;
         slot.failures += 1;
         let delay = backoff.delay(worker.slot, slot.failures);
-        self.slots[worker.slot as usize].state = State::Vacant(self.now + delay);
+        self.failures += 1;
+        if let Some(breaker) = self.terms.lifecycle.breaker
+            && self.failures >= breaker.failures
+        {
+            self.probe_at = Some(self.now + breaker.probe);
+        }
+        self.vacate(worker.slot, self.now + delay);
+    }
+
+    /// A worker has become ready: an open breaker closes, and whoever waits may start.
+    pub(super) fn closes(&mut self) {
+        self.failures = 0;
+        if self.probe_at.take().is_some() {
+            for slot in &mut self.slots {
+                if let State::Vacant(retry_at) = &mut slot.state {
+                    *retry_at = self.now;
+                }
+            }
+        }
     }
 
     pub(super) fn exited(&mut self, worker: WorkerId) {
@@ -59,9 +77,13 @@ impl Model {
         let slot = self.slot(worker);
         slot.tried = true;
         let was = slot.state;
-        let rests = !slot.answered && was != State::Stopping;
+        let rests = slot.life.calls == 0 && was != State::Stopping;
         let delay = backoff.delay(worker.slot, slot.failures.max(1));
-        slot.state = State::Vacant(if rests { now + delay } else { now });
+        if matches!(was, State::Abandoned(..)) {
+            let digest = slot.abandoned;
+            self.died(digest, worker);
+        }
+        self.vacate(worker.slot, if rests { now + delay } else { now });
         if was != State::Stopping {
             self.lose_sessions(worker.slot);
         }
@@ -69,21 +91,16 @@ impl Model {
 
     pub(super) fn resize(&mut self, size: usize) {
         self.terms.size = size;
-        self.grow();
-        for slot in size..self.slots.len() {
+        self.want(size);
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].standing != Standing::Surplus {
+                continue;
+            }
             match self.slots[slot].state {
                 State::Idle(_) => self.retire(slot as u32, Stop::Politely),
                 State::Starting => self.retire(slot as u32, Stop::Kill),
                 _ => {}
             }
-        }
-    }
-
-    pub(super) fn grow(&mut self) {
-        while self.slots.len() < self.terms.size {
-            let worker = WorkerId { slot: self.slots.len() as u32, generation: 0 };
-            let state = State::Vacant(Moment::ZERO);
-            self.slots.push(Slot { worker, state, failures: 0, tried: false, answered: false });
         }
     }
 
