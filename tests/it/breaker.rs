@@ -8,6 +8,7 @@ use poolshift::{Answer, CallError, Outcome, Pool, Ran};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+use crate::process::soon;
 use crate::python::{call, v2, v3};
 use crate::recycling::{config, settled};
 
@@ -43,7 +44,7 @@ fn refused(answer: &Answer) {
 }
 
 async fn opens_and_comes_back(pool: &impl Pool, folder: &Path) {
-    let echo = async || pool.call(call("echo", &json!({}))).await;
+    let echo = async || soon(pool.call(call("echo", &json!({})))).await;
     assert_eq!(echo().await.outcome(), Outcome::Ok);
     std::fs::write(folder.join("broken"), "").unwrap();
     kill_all(pool);
