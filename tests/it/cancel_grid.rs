@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use poolshift::machine::OnCancel;
-use poolshift::{Call, Lane, Outcome, Pool};
+use poolshift::{Call, Lane, Outcome, Pool, PoolStatus};
 use poolshift_sim::shell_rig::script::Act;
 use poolshift_sim::shell_rig::spawner::FakeSpawner;
 use tokio_test::task;
@@ -98,7 +98,9 @@ async fn drop_at(lane: Lane, on_cancel: OnCancel, stage: Stage, act: Act, case: 
     }
     let follower = pool.call(scripted("follower", 1, Act::Reply)).await;
     assert!(is_own(&follower, "follower"), "{case}: {follower:?}");
-    pool.settle(|status| status.ready == 1 && status.available == 1).await;
+    // One that asked to be replaced serves until its replacement is ready.
+    let settled = |status: &PoolStatus| [status.ready, status.available, status.live] == [1; 3];
+    pool.settle(settled).await;
     assert_eq!(spawner.alive(), 1, "{case}: one worker is left");
     pool.assert_conserved(submitted + 1);
     let cancelled = pool.meter().outcomes().get(&Outcome::Cancelled).copied().unwrap_or(0);
