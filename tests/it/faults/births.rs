@@ -6,38 +6,36 @@ use std::time::Duration;
 use poolshift::Answer;
 use serde_json::json;
 
-use super::rig::{Acting, BRIEF, STARTUP, Side, Victim, until};
-use super::{OK, told};
+use super::rig::{Acting, STARTUP, Side, Victim};
+use super::{OK, REFUSED, told};
 use crate::process::gone;
 
 /// 7: a slot rests longer after each failure, and those who wait are told what the start-up said.
 pub(super) fn crash_again_and_again<'a>(side: Side<'a>, _victim: Victim) -> Acting<'a> {
-    Box::pin(fail_until(side, "exit", move || side.failures().values().any(|at| at.len() >= 3)))
+    Box::pin(cannot_become_ready(side, "exit"))
 }
 
 /// 11: our own runtime, of a version that speaks another protocol.
 pub(super) fn speak_another_protocol<'a>(side: Side<'a>, _victim: Victim) -> Acting<'a> {
-    Box::pin(fail_until(side, "protocol", move || !side.failures().is_empty()))
+    Box::pin(cannot_become_ready(side, "protocol"))
 }
 
-/// Gives the answer of a call that waits in vain; another waits long enough.
-async fn fail_until(side: Side<'_>, birth: &str, enough: impl Fn() -> bool) -> Answer {
+/// Gives the answer of a call that waits until the breaker opens; another is then refused at
+/// once. The breaker closes by itself.
+async fn cannot_become_ready(side: Side<'_>, birth: &str) -> Answer {
     side.births(birth);
     side.kill_all().await;
-    let patient = side.call("patient", json!({}), None);
-    let meet = async {
-        until("starts have failed", enough).await;
-        let struck = side.call("struck", json!({}), BRIEF).await;
-        side.births_are_good_again();
-        struck
-    };
-    let (patient, struck) = tokio::join!(patient, meet);
-    assert_eq!(told(&patient), OK, "{patient:?}");
+    let struck = side.call("struck", json!({}), None).await;
+    assert!(side.status().breaker.open, "{:?}", side.status());
+    let late = side.call("late", json!({}), None).await;
+    assert_eq!(told(&late), REFUSED, "{late:?}");
+    side.births_are_good_again();
+    side.until("the breaker is closed", |status| !status.breaker.open).await;
     for (slot, at) in side.failures() {
         // 100 ms and twice as much each time, less a quarter at most.
         let rests = at.windows(2).map(|pair| pair[1].duration_since(pair[0]).unwrap());
         for (n, rest) in rests.enumerate() {
-            assert!(rest >= Duration::from_millis(75) * (1 << n), "slot {slot}: {at:?}");
+            assert!(rest >= Duration::from_millis(75) * (1 << n.min(3)), "slot {slot}: {at:?}");
         }
     }
     struck

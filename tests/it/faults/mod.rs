@@ -79,7 +79,7 @@ const BREACH: Told = (Outcome::Protocol, Ran::Maybe);
 const LATE: Told = (Outcome::ExecTimeout, Ran::Maybe);
 const LATE_UNSENT: Told = (Outcome::ExecTimeout, Ran::No);
 
-const UNSERVED: Told = (Outcome::QueueTimeout, Ran::No);
+const REFUSED: Told = (Outcome::Rejected, Ran::No);
 const DRAINING: Told = (Outcome::Draining, Ran::No);
 
 const KILLED: Worker = Ends("killed by SIGKILL");
@@ -124,7 +124,7 @@ const TABLE: &[Row] = &[
         struck: LOST, next: OK, worker: KILLED, restarts: 2,
         says: "the worker died (killed by SIGKILL)", log: "" },
     Row { no: 7, fault: "crash loop", by: AllOf(births::crash_again_and_again),
-        struck: UNSERVED, next: OK, worker: KILLED, restarts: ANY,
+        struck: REFUSED, next: OK, worker: KILLED, restarts: ANY,
         says: "ended before it was ready (exit status 1); its last stderr lines:\n  \
                no weights in the model's folder", log: "worker did not start" },
     Row { no: 8, fault: "spawn fails: ENOENT", by: AllOf(births::find_no_program),
@@ -141,7 +141,7 @@ const TABLE: &[Row] = &[
         struck: OK, next: OK, worker: KILLED, restarts: ANY, says: "",
         log: "did not answer its start ping within startup_timeout = 5s" },
     Row { no: 11, fault: "another protocol version", by: AllOf(births::speak_another_protocol),
-        struck: UNSERVED, next: OK, worker: KILLED, restarts: ANY,
+        struck: REFUSED, next: OK, worker: KILLED, restarts: ANY,
         says: "poolshift_worker/99.0 speaks protocol 99, this host 1",
         log: "worker did not start" },
     Row { no: 12, fault: "hang in the handler", by: Struck(r#"{"fault": "spin"}"#),
@@ -240,7 +240,7 @@ const TABLE: &[Row] = &[
     Row { no: 33, fault: "slow worker", by: Test(stalls::limps),
         struck: OK, next: OK, worker: Stays, restarts: 0, says: "", log: "" },
     Row { no: 33, fault: "leak, of which the worker tells", by: Struck(r#"{"fault": "recycle"}"#),
-        struck: OK, next: OK, worker: Ends("exit status 0"), restarts: 1, says: "", log: "" },
+        struck: OK, next: OK, worker: Ends("exit status 0"), restarts: ANY, says: "", log: "" },
     Row { no: 34, fault: "wall clock +1 h", by: Struck(r#"{"fault": "skew", "by_s": 3600}"#),
         struck: OK, next: OK, worker: Stays, restarts: 0, says: "", log: "" },
     Row { no: 34, fault: "wall clock -1 h", by: Struck(r#"{"fault": "skew", "by_s": -3600}"#),
