@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use poolshift::clock::Moment;
 use poolshift::{Lane, WorkerId};
 
-use crate::trace::{CallNo, Event, Frame, Stamp};
+use crate::trace::{CallNo, Event, Frame, Stamp, Watcher};
 use crate::verdict::Broken;
 
 /// As wide as a terminal at night.
@@ -15,8 +15,25 @@ const WIDTH: usize = 100;
 /// What is left for words, at least.
 const WORDS: usize = 38;
 
-/// Events that are shown: nobody reads more, and a plan that was shrunk has far fewer.
+/// Events that are kept and shown: nobody reads more, and a plan that was shrunk has far fewer.
 const MOST_EVENTS: usize = 20_000;
+
+/// The first events of a run, and how many came after them.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    events: Vec<(Stamp, Event)>,
+    more: u64,
+}
+
+impl Watcher for Opening {
+    fn event(&mut self, stamp: Stamp, event: &Event) {
+        if self.events.len() < MOST_EVENTS {
+            self.events.push((stamp, *event));
+        } else {
+            self.more += 1;
+        }
+    }
+}
 
 /// What the marks in workers' columns mean.
 pub const LEGEND: &str = "\
@@ -40,18 +57,18 @@ struct Stage {
 
 /// The events of a run, and what was broken at them.
 #[must_use]
-pub fn timeline(trace: &[(Stamp, Event)], broken: &[Broken]) -> String {
-    let mut stage = Stage::of(trace);
+pub fn timeline(trace: &Opening, broken: &[Broken]) -> String {
+    let mut stage = Stage::of(&trace.events);
     let mut text = stage.head();
     let mut broken = broken.iter().peekable();
-    for (stamp, event) in trace.iter().take(MOST_EVENTS) {
+    for (stamp, event) in &trace.events {
         text.push_str(&stage.line(*stamp, event));
         while let Some(found) = broken.next_if(|found| found.seq <= stamp.seq) {
             verdict(&mut text, found);
         }
     }
-    if let Some(left) = trace.len().checked_sub(MOST_EVENTS).filter(|left| *left > 0) {
-        let _ = writeln!(text, "... and {left} events more");
+    if trace.more > 0 {
+        let _ = writeln!(text, "... and {} events more", trace.more);
     }
     broken.for_each(|found| verdict(&mut text, found));
     text
@@ -299,14 +316,23 @@ mod tests {
     use crate::scenario::Scenario;
     use crate::world::{Product, World};
 
-    fn trace(seed: u64) -> Vec<(Stamp, Event)> {
-        World::new(&Product, seed, Scenario::Swarm.options(seed, 300), Vec::new()).run().watcher
+    fn trace(seed: u64, calls: u64) -> Opening {
+        let options = Scenario::Swarm.options(seed, calls);
+        World::new(&Product, seed, options, Opening::default()).run().watcher
+    }
+
+    #[test]
+    fn only_the_opening_of_a_long_run_is_kept() {
+        let trace = trace(1, 10_000);
+        assert_eq!(trace.events.len(), MOST_EVENTS);
+        let last = format!("... and {} events more\n", trace.more);
+        assert!(trace.more > 0 && timeline(&trace, &[]).ends_with(&last));
     }
 
     #[test]
     fn each_event_has_a_line_and_no_line_is_too_wide() {
         for seed in 0..20 {
-            let trace = trace(seed);
+            let trace = trace(seed, 300);
             let what = "word ".repeat(100);
             let broken = [Broken { law: "S1", at_ns: 0, seq: 5, what }];
             let text = timeline(&trace, &broken);
@@ -316,7 +342,7 @@ mod tests {
             let told = lines.iter().filter(|line| line.contains(">>> S1")).count();
             assert_eq!(told, 1);
             let events = text.lines().filter(|line| line.find('.') == Some(8)).count();
-            assert_eq!(events, trace.len(), "seed {seed}");
+            assert_eq!(events, trace.events.len(), "seed {seed}");
         }
     }
 
@@ -325,12 +351,12 @@ mod tests {
         let worker = WorkerId { slot: 1, generation: 1 };
         let stamp = |seq| Stamp { at: Moment::from_nanos(1_500_000), seq, lane: Some(Lane::V3) };
         let other = WorkerId { slot: 0, generation: 1 };
-        let trace = [
+        let events = vec![
             (stamp(0), Event::Start { worker: other }),
             (stamp(1), Event::Enqueue { call: CallNo(7), waiting: 1, again: false }),
             (stamp(2), Event::Lease { call: CallNo(7), worker }),
         ];
-        let text = timeline(&trace, &[]);
+        let text = timeline(&Opening { events, more: 0 }, &[]);
         let lines: Vec<&str> = text.lines().rev().take(3).collect();
         assert_eq!(lines[0], "       1.500              :   L  call 7 gets v3:1.1");
         assert_eq!(lines[1], "       1.500         1    :      call 7 waits in v3");

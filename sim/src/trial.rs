@@ -9,7 +9,7 @@ use crate::run::Run;
 use crate::shell_rig::plan::RigOptions;
 use crate::shell_rig::run as shell;
 use crate::subject::Subject;
-use crate::verdict::Verdict;
+use crate::verdict::{Broken, Verdict};
 
 /// How many of the run's calls are made twice more: as many as have met each kind of event.
 const AGAIN: u64 = 20_000;
@@ -23,7 +23,9 @@ const SHELLS: (u64, u64) = (8, 64);
 pub fn trial(subject: Subject, seed: u64, options: Options) -> Run {
     let shorter = Options { calls: options.calls.min(AGAIN), ..options.clone() };
     let mut run = subject.run(seed, options);
-    run.verdict.add(made_twice(subject, seed, &shorter));
+    if run.verdict.broken.is_empty() {
+        run.verdict.add(made_twice(subject, seed, &shorter));
+    }
     for shell in 0..SHELLS.1 {
         let is_tested = run.verdict.laws[&Law::S18].sometimes > 0;
         if shell >= SHELLS.0 && (is_tested || !run.verdict.broken.is_empty()) {
@@ -41,12 +43,17 @@ fn made_twice(subject: Subject, seed: u64, options: &Options) -> Verdict {
         checkers.made_again(first.hash, again.hash);
     }
     let mut verdict = Verdict::of(&checkers);
-    verdict.broken.extend(first.verdict.broken);
+    // One that broke a law or panicked, in only one of two equal runs, too.
+    let broken = [first.verdict.broken, again.verdict.broken].into_iter();
+    verdict.broken.extend(broken.max_by_key(Vec::len).unwrap_or_default());
     verdict
 }
 
 fn shell_run(seed: u64) -> Verdict {
     let options = RigOptions { calls: 120, faults: 500_000, ..RigOptions::swarm(seed) };
-    let report = shell::run(seed, &options, &mut ());
+    let mut report = shell::run(seed, &options, &mut ());
+    for Broken { what, .. } in &mut report.violations {
+        *what = format!("in the shell rig, seed {seed}: {what}");
+    }
     Verdict { laws: BTreeMap::from([(Law::S18, report.bytes)]), broken: report.violations }
 }

@@ -153,7 +153,11 @@ impl Liveness {
         docket.sometimes(Law::L9, events >= CROWDED);
         let second = to.as_nanos() / 1_000_000_000;
         if second > self.second.number {
-            let Second { number, events, allowed } = self.second;
+            let Second { number, events, mut allowed } = self.second;
+            if number == 0 {
+                // Nobody knew before how many workers there are.
+                allowed += 10 * EVENTS_EACH * slots;
+            }
             docket.check(Law::L9, events <= allowed, || {
                 format!("{events} events in second {number}, where {allowed} have a reason")
             });

@@ -24,8 +24,6 @@ impl Failure {
             Self::Broken | Self::Untested(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Input(_) => ExitCode::from(4),
-            // The reader of stdout has gone: what could be told has been told.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(_) => ExitCode::from(1),
         }
     }
@@ -34,7 +32,6 @@ impl Failure {
     pub(crate) fn explain(&self) {
         let text = match self {
             Self::Broken => return,
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
             Self::Usage(text) | Self::Input(text) => text.clone(),
             Self::Untested(laws) => format!(
                 "{laws} were not put to the test: raise --calls, a full run takes some 50000"
@@ -42,5 +39,14 @@ impl Failure {
             Self::Output(error) => format!("cannot write the report: {error}"),
         };
         let _ = writeln!(io::stderr(), "poolshift-sim: {text}");
+    }
+}
+
+/// Prints a report, and gives the verdict back. A reader that has gone has seen what it wanted, and
+/// the exit code still tells the verdict.
+pub(crate) fn print(report: &str, verdict: Result<(), Failure>) -> Result<(), Failure> {
+    match io::stdout().write_all(report.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => verdict,
     }
 }

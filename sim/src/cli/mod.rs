@@ -1,6 +1,7 @@
 //! The subcommands: one file each.
 
 mod failure;
+mod input;
 mod plans;
 mod planted;
 mod queue;

@@ -1,13 +1,14 @@
 //! `poolshift-sim planted`: the rig against every planted bug.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 
 use clap::Args;
+use poolshift_sim::bounds;
 use poolshift_sim::planted::{Bug, hunt};
+use poolshift_sim::scenario::Scenario;
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlantedArgs {
@@ -42,6 +43,8 @@ struct Row {
 
 pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
     let PlantedArgs { seeds, calls } = *args;
+    bounds::check(&Scenario::Full.options(1, calls))
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     // An assertion that a bug fails is a find, which the table tells.
     std::panic::set_hook(Box::new(|_| {}));
     let bugs: Vec<Row> = Bug::ALL.into_iter().map(|bug| row(bug, seeds, calls)).collect();
@@ -55,8 +58,7 @@ pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
         true => serde_json::to_string(&report).expect("a report is plain data") + "\n",
         false => text(&report),
     };
-    io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
-    if killed == total { Ok(()) } else { Err(Failure::Broken) }
+    print(&printed, if killed == total { Ok(()) } else { Err(Failure::Broken) })
 }
 
 fn row(bug: Bug, seeds: u64, calls: u64) -> Row {

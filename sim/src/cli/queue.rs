@@ -13,12 +13,15 @@ use poolshift_sim::rng::{Law, Seed};
 use poolshift_sim::textbook::{Measured, Textbook};
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, print};
 
 /// Where simulation is judged by formula: beyond, runs would be too long to be fine enough.
 const MAX_SERVERS: u32 = 64;
 const MAX_LOAD: f64 = 0.9;
 const MIN_PROBABILITY: f64 = 1e-3;
+
+/// Calls of a run: their waits are kept.
+const MOST_CALLS: u64 = 1_000_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct QueueArgs {
@@ -26,16 +29,16 @@ pub(crate) struct QueueArgs {
     #[arg(long)]
     servers: u32,
     /// Calls a second
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     arrival_rate: f64,
     /// Calls that one busy worker ends in a second
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     service_rate: f64,
     /// At most so many calls in the system, waiting or served
     #[arg(long)]
     capacity: Option<u32>,
     /// A second after which waiting calls leave, as a rate: 2 is half a second on average
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     abandon_rate: Option<f64>,
     /// exp, const or lognormal:CV
     #[arg(long, default_value = "exp", value_parser = service)]
@@ -44,11 +47,17 @@ pub(crate) struct QueueArgs {
     #[arg(long, default_value = "v3", value_parser = lane)]
     lane: Lane,
     /// How many calls arrive; the first tenth is warm-up
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MOST_CALLS))]
     calls: u64,
     /// Decides everything that is left to chance
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+/// A second holds at most one event a nanosecond, and a run some hundred thousand years.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (1e-6..=1e9).contains(rate));
+    rate.ok_or_else(|| "must be a number from 0.000001 to 1000000000, a second".to_owned())
 }
 
 fn service(text: &str) -> Result<Law, String> {
@@ -103,9 +112,8 @@ pub(crate) fn queue(args: &QueueArgs, json: bool) -> Result<(), Failure> {
         true => serde_json::to_string(&report).expect("a report is plain data") + "\n",
         false => text(&report),
     };
-    io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
     let differs = report.verdicts.values().any(|verdict| *verdict == "differs");
-    if differs { Err(Failure::Broken) } else { Ok(()) }
+    print(&printed, if differs { Err(Failure::Broken) } else { Ok(()) })
 }
 
 fn shape(law: Law) -> Service {

@@ -1,21 +1,16 @@
 //! `poolshift-sim replay`: a plan once more, line by line.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use poolshift_sim::plan::Plan;
 use poolshift_sim::report::{Summary, text};
-use poolshift_sim::timeline::timeline;
-use poolshift_sim::trace::{Event, Stamp};
+use poolshift_sim::timeline::{Opening, timeline};
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, print};
+use crate::cli::input::read;
 use crate::cli::plans::subject;
-
-/// A plan of a million calls is as large; one that was shrunk has some kilobytes.
-const MOST_BYTES: u64 = 256 << 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
@@ -37,8 +32,8 @@ struct Report<'a> {
 
 pub(crate) fn replay(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
     let subject = subject(args.planted.as_deref())?;
-    let plan = read(&args.plan)?;
-    let mut trace: Vec<(Stamp, Event)> = Vec::new();
+    let plan = read(&args.plan, Plan::parse)?;
+    let mut trace = Opening::default();
     let run = subject.replay(&plan, &mut trace);
     let summary = Summary::of(plan.seed, "replay", &run);
     let told = timeline(&trace, &run.verdict.broken);
@@ -52,21 +47,10 @@ pub(crate) fn replay(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
             let planted = args.planted.as_ref().map(|bug| format!(" --planted {bug}"));
             let planted = planted.unwrap_or_default();
             let again = format!("poolshift-sim replay {}{planted}", args.plan.display());
-            let law = plan.law.map(|law| format!("the plan broke {law} when it was written\n"));
+            let law = plan.law.as_ref().map(|law| law.escape_debug());
+            let law = law.map(|law| format!("the plan broke {law} when it was written\n"));
             format!("{told}\n{}{}", law.unwrap_or_default(), text(&summary, &run, &again))
         }
     };
-    io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
-    if run.is_good() { Ok(()) } else { Err(Failure::Broken) }
-}
-
-fn read(path: &Path) -> Result<Plan, Failure> {
-    let bad = |why: &dyn std::fmt::Display| Failure::Input(format!("{}: {why}", path.display()));
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| bad(&error))?;
-    let read = file.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| bad(&error))?;
-    if read as u64 == MOST_BYTES {
-        return Err(bad(&format!("it is larger than {MOST_BYTES} bytes: this is no shrunk plan")));
-    }
-    Plan::parse(&text).map_err(|error| bad(&error))
+    print(&printed, if run.is_good() { Ok(()) } else { Err(Failure::Broken) })
 }

@@ -12,17 +12,20 @@ use poolshift_sim::verdict;
 use rustix::time::ClockId;
 use serde::Serialize;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, print};
 use crate::cli::plans::PlanArgs;
+
+/// Runs, if nothing else is asked for.
+const RUNS: u64 = 1000;
 
 /// Failures that are told; a broken product fails with most seeds.
 const MOST_FAILURES: usize = 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct SwarmArgs {
-    /// How many runs at most
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
-    runs: u64,
+    /// How many runs at most; 1000 if no time is given either
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: Option<u64>,
     /// The first seed; each run takes the next
     #[arg(long, default_value_t = 1)]
     from_seed: u64,
@@ -75,9 +78,12 @@ pub(crate) fn swarm(args: &SwarmArgs, json: bool) -> Result<(), Failure> {
     let subject = args.plans.subject()?;
     let began = now(ClockId::Monotonic);
     let mut report = Report::default();
+    let runs = runs.unwrap_or(if limit.is_some() { u64::MAX } else { RUNS });
     for seed in (from_seed..=u64::MAX).take(usize::try_from(runs).unwrap_or(usize::MAX)) {
         let spent = now(ClockId::Monotonic).saturating_sub(began);
-        if limit.is_some_and(|limit| spent >= limit) || report.failures.len() >= MOST_FAILURES {
+        // One run at least: a swarm of none would find nothing, and say so.
+        let is_late = report.runs > 0 && limit.is_some_and(|limit| spent >= limit);
+        if is_late || report.failures.len() >= MOST_FAILURES {
             break;
         }
         let options = Scenario::Swarm.options(seed, calls);
@@ -94,8 +100,7 @@ pub(crate) fn swarm(args: &SwarmArgs, json: bool) -> Result<(), Failure> {
         false => text(&report),
     };
     clear_progress();
-    io::stdout().write_all(printed.as_bytes()).map_err(Failure::Output)?;
-    if report.failures.is_empty() { Ok(()) } else { Err(Failure::Broken) }
+    print(&printed, if report.failures.is_empty() { Ok(()) } else { Err(Failure::Broken) })
 }
 
 fn text(report: &Report) -> String {

@@ -19,6 +19,9 @@ use crate::workload::{Act, Leaves, PlannedCall, session_id};
 /// The version of the format that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
 
+/// How far apart the numbers of calls may be: they have one ring, and all may be under way.
+const MOST_APART: u64 = 1 << 22;
+
 /// Why a plan cannot be used.
 #[derive(Debug, Error)]
 pub enum BadPlan {
@@ -227,6 +230,11 @@ impl Plan {
         let wrong = |list, index, what| Err(BadPlan::Event { list, index, what });
         if calls.is_empty() {
             return wrong("calls", 0, "is missing: a plan has at least one call".to_owned());
+        }
+        let (first, last) = (calls[0].call.0, calls[calls.len() - 1].call.0);
+        if last.saturating_sub(first) > MOST_APART {
+            let what = format!("is {} calls after the first: at most {MOST_APART}", last - first);
+            return wrong("calls", calls.len() - 1, what);
         }
         for (index, call) in calls.iter().enumerate() {
             let earlier = index.checked_sub(1).map(|before| &calls[before]);

@@ -107,3 +107,55 @@ fn stalls_that_follow_each_other_are_one_stall() {
         summary(&["run", "--seed", seed, "--calls", "4000", "--scenario", "swarm", "--json"]);
     }
 }
+
+/// A reader that goes early, as `head` does, changes nothing in the verdict.
+#[test]
+fn a_reader_that_has_gone_does_not_make_a_broken_law_good() {
+    let gone = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut sim = Command::new(env!("CARGO_BIN_EXE_poolshift-sim"));
+        sim.args(args).stdout(writer).status().unwrap().code()
+    };
+    let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plans/cancelled_idle.json");
+    assert_eq!(gone(&["replay", plan, "--planted", "cancelled_idle"]), Some(1));
+    assert_eq!(gone(&["replay", plan]), Some(0));
+    assert_eq!(gone(&["run", "--seed", "7", "--calls", "300", "--scenario", "full"]), Some(1));
+    assert_eq!(gone(&["planted", "--seeds", "1", "--calls", "5"]), Some(1));
+}
+
+#[test]
+fn a_swarm_with_a_time_takes_that_time_and_one_run_at_least() {
+    let runs = |args: &[&str]| {
+        let output = sim(&[&["swarm", "--calls", "1", "--json"], args].concat());
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["runs"].as_u64().unwrap()
+    };
+    assert_eq!(runs(&["--for", "0s"]), 1);
+    assert!(runs(&["--for", "2s"]) > 1000, "a run takes a fraction of a millisecond");
+    assert_eq!(runs(&["--runs", "3", "--for", "60s"]), 3);
+}
+
+#[test]
+fn the_first_second_of_a_large_pool_is_no_livelock() {
+    let most = ["run", "--seed", "1", "--calls", "200", "--workers", "65536", "--json"];
+    assert_eq!(sim(&most).status.code(), Some(0));
+}
+
+#[test]
+fn input_without_an_end_is_refused() {
+    let output = sim(&["run", "--seed", "1", "--arrivals", "/dev/zero"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{error}");
+    assert!(error.contains("/dev/zero: it has 268435456 bytes or more"), "{error}");
+}
+
+#[test]
+fn rates_beyond_the_clock_are_usage_errors() {
+    let queue = ["queue", "--servers", "1", "--service-rate", "1", "--arrival-rate"];
+    for more in [&["1e-300"][..], &["0.5", "--abandon-rate", "1e-300"], &["0.5", "--calls", "0"]] {
+        assert_eq!(sim(&[&queue[..], more].concat()).status.code(), Some(2), "{more:?}");
+    }
+    let calls = u64::MAX.to_string();
+    assert_eq!(sim(&["planted", "--calls", &calls]).status.code(), Some(2));
+}

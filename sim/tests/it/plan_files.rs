@@ -62,6 +62,7 @@ fn bad_plans_are_refused_by_place_and_with_what_to_do() {
         (set("\"format\": 1", "\"format\": 2"), "it has format 2, and this build reads"),
         (good[..good.len() / 2].to_owned(), "it was cut off; copy it again"),
         (String::new(), "it was cut off"),
+        (set("{\"call\":39,", "{\"call\":8388608,"), "calls after the first: at most 4194304"),
         (set("\"seed\": 5", "\"sede\": 5"), "unknown field `sede`"),
         (set("\"class\":\"", "\"class\":\"un"), "unknown variant"),
         (set("\"percent\": 50.0", "\"percent\": 50.12345"), "is not a percentage"),
