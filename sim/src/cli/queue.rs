@@ -47,7 +47,7 @@ pub(crate) struct QueueArgs {
     #[arg(long, default_value = "v3", value_parser = lane)]
     lane: Lane,
     /// How many calls arrive; the first tenth is warm-up
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MOST_CALLS))]
+    #[arg(long, default_value_t = 1_000_000, value_parser = calls())]
     calls: u64,
     /// Decides everything that is left to chance
     #[arg(long, default_value_t = 1)]
@@ -58,6 +58,10 @@ pub(crate) struct QueueArgs {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (1e-6..=1e9).contains(rate));
     rate.ok_or_else(|| "must be a number from 0.000001 to 1000000000, a second".to_owned())
+}
+
+fn calls() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=MOST_CALLS)
 }
 
 fn service(text: &str) -> Result<Law, String> {

@@ -100,6 +100,11 @@ impl<M: PoolMachine> Pool<M> {
         let Some(seat) = self.seat(worker) else { return };
         match seat.holder {
             Holder::Nobody => {}
+            Holder::Keeper => {
+                if let Found::Reply { nonce: None, .. } = seat.process.read() {
+                    self.pong(scene, worker);
+                }
+            }
             Holder::Caller(ticket) => {
                 let Some(booking) = scene.bookings.get(ticket) else { return };
                 if !booking.exchanging || booking.lease != Some(worker) {

@@ -84,26 +84,29 @@ impl<M: PoolMachine> Pool<M> {
             }
             _ => {
                 let frame = Frame::Reply { id: 1, nonce: None };
-                scene.tell_in(self.lane, Event::Writes { worker, frame });
-                self.pong(scene, worker);
+                self.writes(scene, worker, Letter { frame, kind: Reply::Ok, recycle: false });
             }
         }
     }
 
     /// A worker that was told to stop in this very moment is not announced any more.
-    fn pong<W: Watcher>(&mut self, scene: &mut Scene<W>, worker: WorkerId) {
+    pub(crate) fn pong<W: Watcher>(&mut self, scene: &mut Scene<W>, worker: WorkerId) {
         let Some(seat) = self.seat(worker) else { return };
         if seat.is_stopping || seat.stage != SeatStage::Starting {
             return;
         }
         seat.stage = SeatStage::Up;
+        seat.holder = Holder::Nobody;
         scene.tell_in(self.lane, Event::Ready { worker });
         self.step(scene, Input::WorkerReady { worker });
     }
 
     pub(crate) fn start_limit<W: Watcher>(&mut self, scene: &mut Scene<W>, worker: WorkerId) {
         let Some(seat) = self.seat(worker) else { return };
-        if seat.stage == SeatStage::Starting && !seat.is_stopping && seat.process.is_alive {
+        // An answer that is in the pipe counts, as late as it may be read.
+        let is_silent = seat.process.pipe.is_empty();
+        let is_starting = seat.stage == SeatStage::Starting && !seat.is_stopping;
+        if is_starting && is_silent && seat.process.is_alive {
             seat.why = Unready::Silent;
             self.die(scene, worker, KILLED, true);
         }
@@ -193,7 +196,7 @@ impl<M: PoolMachine> Pool<M> {
                 self.late(scene, ticket, worker, found);
             }
             Holder::Prober => self.probed(scene, worker, false),
-            Holder::Caller(_) | Holder::Nobody => {}
+            Holder::Caller(_) | Holder::Keeper | Holder::Nobody => {}
         }
     }
 

@@ -43,7 +43,8 @@ impl<R: Rig, W: Watcher> World<R, W> {
             Fault::HostStall => {
                 self.scene.strike(None, fault, None);
                 let until = self.scene.now + Duration::from_nanos(lot % 5_000_000_000);
-                self.scene.stalled_until = until;
+                // One that begins within another does not end it.
+                self.scene.stalled_until = until.max(self.scene.stalled_until);
                 self.scene.tell(Event::Stall { until });
             }
             _ => match lane {

@@ -37,6 +37,8 @@ pub(crate) enum SeatStage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     Nobody,
+    /// Its keeper, which awaits the reply to the start ping.
+    Keeper,
     /// The caller of this call.
     Caller(Ticket),
     /// Whoever reads this call's late reply.
@@ -163,6 +165,7 @@ impl Seat {
 
     pub(crate) fn spawn(&mut self) {
         self.process.spawn();
+        self.holder = Holder::Keeper;
     }
 
     pub(crate) fn is(&self, worker: WorkerId) -> bool {

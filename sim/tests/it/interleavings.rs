@@ -85,3 +85,49 @@ fn races_are_run_both_ways() {
     let never: Vec<&&str> = races.iter().filter(|(_, count)| **count == 0).map(|it| it.0).collect();
     assert!(never.is_empty(), "never: {never:?} of {races:#?}");
 }
+
+/// What the host did while it stood still.
+#[derive(Default)]
+struct StandStill {
+    stands: Option<(poolshift::clock::Moment, poolshift::clock::Moment)>,
+    stalls: u32,
+    moved: Vec<(Stamp, Event)>,
+}
+
+impl Watcher for StandStill {
+    fn event(&mut self, stamp: Stamp, event: &Event) {
+        if let Event::Stall { until } = *event {
+            let (from, earlier) = self.stands.unwrap_or((stamp.at, until));
+            let goes_on = stamp.at < earlier;
+            self.stands = Some((if goes_on { from } else { stamp.at }, until.max(earlier)));
+            self.stalls += 1;
+        }
+        let processes = matches!(
+            event,
+            Event::Writes { .. }
+                | Event::Executes { .. }
+                | Event::Exit { .. }
+                | Event::Closes { .. }
+                | Event::Fault { .. }
+                | Event::Heal { .. }
+                | Event::Stall { .. }
+        );
+        // What is due in the very moment in which it stops may come first.
+        let stands = self.stands.is_some_and(|(from, until)| from < stamp.at && stamp.at < until);
+        if stands && !processes {
+            self.moved.push((stamp, *event));
+        }
+    }
+}
+
+#[test]
+fn a_host_that_stands_still_does_nothing() {
+    let mut stalls = 0;
+    for seed in 0..150 {
+        let options = Scenario::Swarm.options(seed, 1500);
+        let seen = World::new(&Product, seed, options, StandStill::default()).run().watcher;
+        assert_eq!(seen.moved.first(), None, "seed {seed}");
+        stalls += seen.stalls;
+    }
+    assert!(stalls > 30, "{stalls} stalls");
+}
