@@ -7,6 +7,7 @@
 pub mod call;
 pub mod clock;
 pub mod error;
+mod jsonl;
 pub mod pool;
 
 pub mod machine;

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::cli::failure::Failure;
 use crate::cli::run::pool::PoolArg;
 use crate::cli::stdout;
+use crate::cli::stop::Stop;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct CallArgs {
@@ -30,7 +31,12 @@ pub(crate) struct CallArgs {
     pool: Option<PoolArg>,
 }
 
-pub(crate) async fn call(mut config: Config, args: CallArgs, json: bool) -> Result<(), Failure> {
+pub(crate) async fn call(
+    mut config: Config,
+    args: CallArgs,
+    json: bool,
+    stop: Stop,
+) -> Result<(), Failure> {
     let mut call = Call::new(args.command, Args::parse(&args.args)?);
     if let Some(session) = &args.session {
         call = call.with_session(session)?;
@@ -39,10 +45,10 @@ pub(crate) async fn call(mut config: Config, args: CallArgs, json: bool) -> Resu
     config.v2.size = 1; // legacy
     (config.v3.size, config.v3.min_ready, config.v3.max_starting) = (1, 1, 0);
     let (lane, answer) = match args.pool {
-        Some(pool) => (pool.lane(), in_lane(&config, pool.lane(), call).await?),
+        Some(pool) => (pool.lane(), in_lane(&config, pool.lane(), call, &stop).await?),
         None => {
-            let shim = Shim::start(&config, ShimOptions::default()).await?;
-            let routed = shim.call(call).await;
+            let shim = stop.before_calls(Shim::start(&config, ShimOptions::default())).await??;
+            let routed = stop.draining(shim.call(call), shim.drain()).await;
             shim.drain().await;
             (routed.decision.lane, routed.answer)
         }
@@ -51,7 +57,12 @@ pub(crate) async fn call(mut config: Config, args: CallArgs, json: bool) -> Resu
 }
 
 /// Only the pool of the forced lane is started.
-async fn in_lane(config: &Config, lane: Lane, mut call: Call) -> Result<Answer, Failure> {
+async fn in_lane(
+    config: &Config,
+    lane: Lane,
+    mut call: Call,
+    stop: &Stop,
+) -> Result<Answer, Failure> {
     let sessions = shim::sessions(config);
     let spawner = shim::spawner(config, lane, None).map_err(Failure::failed)?;
     let clock = Clock::start();
@@ -62,16 +73,16 @@ async fn in_lane(config: &Config, lane: Lane, mut call: Call) -> Result<Answer, 
     if lane == Lane::V2 {
         let sessions = Arc::clone(&sessions);
         let (v2, worker) = (&config.v2, &config.worker);
-        let pool = V2SessionPool::start(v2, worker, spawner, sessions, clock).await;
-        let pool = pool.map_err(failed)?;
-        let answer = pool.call(call).await;
+        let pool = V2SessionPool::start(v2, worker, spawner, sessions, clock);
+        let pool = stop.before_calls(pool).await?.map_err(failed)?;
+        let answer = stop.draining(pool.call(call), pool.drain(drained)).await;
         pool.drain(drained).await;
         return Ok(answer);
     }
     // legacy end
     let pool = V3Pool::start(&config.v3, &config.worker, spawner, Arc::clone(&sessions), clock);
-    let pool = pool.await.map_err(failed)?;
-    let answer = pool.call(call).await;
+    let pool = stop.before_calls(pool).await?.map_err(failed)?;
+    let answer = stop.draining(pool.call(call), pool.drain(drained)).await;
     pool.drain(drained).await;
     Ok(answer)
 }

@@ -15,8 +15,10 @@ mod rollout;
 mod run;
 mod status;
 mod stdout;
+mod stop;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -25,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
 use crate::cli::logging::LogFormat;
+use crate::cli::stop::Stop;
 
 /// Takes a service from a session-bound Python worker pool (V2) to a stateless one (V3)
 /// without an outage.
@@ -104,26 +107,53 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C and SIGTERM drop what runs: callers are cancelled, and every worker is killed with its
-/// children.
+/// The first Ctrl-C or SIGTERM asks a command that serves calls to drain (R7). A second one, and
+/// the first to any other command, drops what runs: callers are cancelled, and every worker is
+/// killed with its children.
 async fn interruptible(cli: Cli, survey: Survey) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
-    tokio::select! {
-        done = dispatch(cli, survey) => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-        _ = terminate.recv() => Err(Failure::Interrupted),
+    let (stop, drains) = (Stop::default(), cli.command.drains());
+    let mut work = pin!(dispatch(cli, survey, stop.clone()));
+    loop {
+        tokio::select! {
+            done = &mut work => return if stop.is_asked() { interrupted(done) } else { done },
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if !drains || !stop.ask() {
+            return Err(Failure::Interrupted);
+        }
+        stdout::aside("poolshift: draining; a second signal stops at once")?;
+    }
+}
+
+/// Told to stop, it came to its end; that it also failed is told, but is not what ended it.
+fn interrupted(done: Result<(), Failure>) -> Result<(), Failure> {
+    if let Err(failure) = done
+        && !matches!(failure, Failure::Interrupted)
+    {
+        failure.explain();
+    }
+    Err(Failure::Interrupted)
+}
+
+impl Command {
+    /// Whether it serves calls, which are brought to their end before it stops.
+    fn drains(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Call(_))
     }
 }
 
 /// A config that is wrong ends only those commands that need all of it.
-async fn dispatch(cli: Cli, survey: Survey) -> Result<(), Failure> {
+async fn dispatch(cli: Cli, survey: Survey, stop: Stop) -> Result<(), Failure> {
     let Global { config: file, json, .. } = cli.global;
     match cli.command {
         Command::Demo(args) => demo::demo(survey.config?, args, json).await,
-        Command::Run(args) => run::run(survey.config?, args, json).await,
+        Command::Run(args) => run::run(survey.config?, args, json, stop).await,
         Command::Status(args) => status::status(survey, args, json).await,
         Command::Rollout(args) => rollout::rollout(survey, args, json).await,
-        Command::Call(args) => call::call(survey.config?, args, json).await,
+        Command::Call(args) => call::call(survey.config?, args, json, stop).await,
         Command::Bench(command) => bench::bench(survey.config?, command, json).await,
         Command::Doctor => doctor::doctor(survey, json).await,
         Command::Config(command) => config::config(survey, file.as_deref(), command, json),

@@ -222,7 +222,10 @@ impl Parser<'_> {
         }
         let [read, write, critical] = of;
         let percents = Percents::new(read, write, critical);
-        percents.map_err(|error| self.problems.push(error.to_string())).ok()
+        // Only a section of classes can put them out of order.
+        let at = table.get_key_value("classes").map_or(0, |(key, _)| key.span().start);
+        let line = self.line(at);
+        percents.map_err(|error| self.problems.push(format!("line {line}: {error}"))).ok()
     }
 
     /// From the number's own text, so that no float comes between.
@@ -340,5 +343,9 @@ mod tests {
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(problems.iter().any(|problem| problem.starts_with("line 2: no key kiled")));
         assert!(problems.iter().any(|problem| problem.contains("percent = 1.2345")));
+        // Found by fuzzing: which classes, but not where.
+        let text = "percent = 100\n\nclasses = { write = 0 }\n";
+        let problems = RolloutFile::parse(text).unwrap_err().problems;
+        assert!(problems[0].starts_with("line 3: read 100 %, write 0 %"), "{problems:?}");
     }
 }

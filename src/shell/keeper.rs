@@ -28,9 +28,9 @@ pub(super) async fn keep<M: PoolMachine, S: Spawner>(
     mut orders: Orders<S>,
 ) {
     let event = match shell.bring_up(worker, &mut orders).await {
-        Ok((record, link)) => {
+        Ok((charge, link)) => {
             shell.announce(worker, link);
-            let exit = shell.watch(worker, &record, orders).await;
+            let exit = shell.watch(worker, &charge.0, orders).await;
             tracing::info!(lane = %shell.settings.lane, %worker, %exit, "worker ended");
             Event::WorkerExited { worker }
         }
@@ -52,13 +52,23 @@ pub(super) async fn keep<M: PoolMachine, S: Spawner>(
     }
 }
 
+/// The process that a keeper answers for. A keeper that is dropped, with its runtime, ends it:
+/// the record may live on in the pool.
+struct Charge<P: Process>(Arc<Record<P>>);
+
+impl<P: Process> Drop for Charge<P> {
+    fn drop(&mut self) {
+        self.0.process.abandon();
+    }
+}
+
 impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     /// Spawns and pings. On failure the process, if there was one, has been reaped.
     async fn bring_up(
         &self,
         worker: WorkerId,
         orders: &mut Orders<S>,
-    ) -> Result<(Arc<Record<S::Process>>, LinkOf<S>), StartError> {
+    ) -> Result<(Charge<S::Process>, LinkOf<S>), StartError> {
         let limit = self.settings.startup_timeout;
         let deadline = self.clock.now() + limit;
         let spawned = tokio::select! {
@@ -70,6 +80,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let spawned = spawned
             .map_err(|cause| StartError::Spawn { command: self.spawner.command_line(), cause })?;
         let record = Arc::new(Record::new(spawned.process));
+        let charge = Charge(Arc::clone(&record));
         self.lock().seat_record(worker, Arc::clone(&record));
         let Settings { lane, max_frame_bytes, ref trace, .. } = self.settings;
         let trace = trace.as_ref().map(|redaction| {
@@ -88,7 +99,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             () = self.clock.sleep_until(deadline) => Err(Unready::Silent),
         };
         match pong.and_then(|pong| accept(pong, self.settings.readiness, &record)) {
-            Ok(()) => Ok((record, link)),
+            Ok(()) => Ok((charge, link)),
             Err(unready) => Err(self.bury(&record.process, unready).await),
         }
     }

@@ -3,6 +3,7 @@
 //! Production spawns Python ([`process`]); tests spawn scripted fakes behind the same traits.
 
 pub mod command;
+mod guardian;
 pub mod link;
 pub mod pipe;
 pub mod process;
@@ -59,7 +60,7 @@ pub struct Spawned<R, W, P> {
     pub process: P,
 }
 
-/// A started process. Dropping it without having awaited [`Process::exited`] kills and reaps it.
+/// A started process. Dropping it without having awaited [`Process::exited`] abandons it.
 pub trait Process: Send + Sync + 'static {
     /// The process id, where there is one.
     fn pid(&self) -> Option<u32>;
@@ -83,6 +84,10 @@ pub trait Process: Send + Sync + 'static {
 
     /// Its own resident memory in bytes, grandchildren excluded, where it can be read.
     fn resident_bytes(&self) -> Option<u64>;
+
+    /// Kills the group, and sees to it that the process is reaped without anybody waiting for it:
+    /// for when whoever did is gone. Does nothing once it has been reaped.
+    fn abandon(&self);
 
     /// The last of what it wrote to stderr, in whole lines, secrets included: for error texts.
     /// Stacks that it was asked for are not among them.

@@ -1,4 +1,4 @@
-//! Python processes: the only file that starts, signals and reaps one.
+//! Workers' processes: the only file that starts, signals and reaps one.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::pool::WorkerId;
 use crate::worker::command::WorkerCommand;
+use crate::worker::guardian::{Guarded, Guardian, MARK};
 use crate::worker::pipe::{PipeReader, PipeWriter, register};
 use crate::worker::stderr;
 use crate::worker::tail::Tail;
@@ -35,6 +36,8 @@ const CUT_SHORT: &str = "...";
 #[derive(Clone, Debug)]
 pub struct ProcessSpawner {
     command: Arc<WorkerCommand>,
+    /// Started before the first worker, and kept until the last clone is gone.
+    guardian: Arc<OnceLock<Arc<Guardian>>>,
     stderr_through: bool,
 }
 
@@ -42,7 +45,8 @@ impl ProcessSpawner {
     /// Starts workers by this command line.
     #[must_use]
     pub fn new(command: WorkerCommand) -> Self {
-        Self { command: Arc::new(command), stderr_through: false }
+        let (command, guardian) = (Arc::new(command), Arc::default());
+        Self { command, guardian, stderr_through: false }
     }
 
     /// Whether every line that a worker writes to stderr is logged, floods too.
@@ -58,9 +62,14 @@ impl Spawner for ProcessSpawner {
     type Process = PythonProcess;
 
     async fn spawn(&self, worker: WorkerId) -> Result<SpawnedBy<Self>, String> {
-        let command = self.command.for_worker(worker);
+        let (command, guardian) = (self.command.for_worker(worker), Arc::clone(&self.guardian));
+        let python = self.command.python_path.clone();
+        let start = move || {
+            let guardian = guardian.get_or_init(|| Guardian::of_this_process(&python));
+            Newborn::start(command, guardian)
+        };
         // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
-        let newborn = on_spawner_thread(move || Newborn::start(command)).await;
+        let newborn = on_spawner_thread(start).await;
         let mut newborn = newborn.map_err(|error| explain(&error))?;
         adopt(&mut newborn, worker, self.stderr_through).map_err(|error| explain(&error))
     }
@@ -89,39 +98,39 @@ fn explain(error: &io::Error) -> String {
 
 /// A process that nobody has taken over. Its drop ends and reaps it.
 struct Newborn {
-    child: Option<(Child, OwnedFd)>,
+    child: Option<(Child, OwnedFd, Guarded)>,
 }
 
 impl Newborn {
-    fn start(mut command: Command) -> io::Result<Self> {
+    fn start(mut command: Command, guardian: &Arc<Guardian>) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
+        command.env(MARK, guardian.mark());
         die_with_the_host(&mut command);
         let child = command.spawn()?;
-        let pidfd = pidfd_open(pid_of(&child), PidfdFlags::empty());
-        let mut newborn = Self { child: None };
-        match pidfd {
-            Ok(pidfd) => newborn.child = Some((child, pidfd)),
+        let guarded = guardian.guard(pid_of(&child));
+        match pidfd_open(pid_of(&child), PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { child: Some((child, pidfd, guarded)) }),
             Err(error) => {
-                end_at_once(child);
-                return Err(error.into());
+                end_at_once(child, guarded);
+                Err(error.into())
             }
         }
-        Ok(newborn)
     }
 }
 
 impl Drop for Newborn {
     fn drop(&mut self) {
-        if let Some((child, _)) = self.child.take() {
-            end_at_once(child);
+        if let Some((child, _, guarded)) = self.child.take() {
+            end_at_once(child, guarded);
         }
     }
 }
 
-fn end_at_once(mut child: Child) {
+fn end_at_once(mut child: Child, guarded: Guarded) {
     // It is unreaped, so its group's id cannot belong to anyone else.
     let _ = kill_process_group(pid_of(&child), UnixSignal::KILL);
+    drop(guarded);
     on_reaper_thread(move || drop(child.wait()));
 }
 
@@ -131,18 +140,26 @@ fn pid_of(child: &Child) -> Pid {
 
 /// R17: the kernel kills the worker when the thread that forked it ends, which is the spawner
 /// thread, which ends with the host.
-#[expect(unsafe_code, reason = "pre_exec is the only way to run code between fork and exec")]
 fn die_with_the_host(command: &mut Command) {
     let host = rustix::process::getpid();
-    let arm = move || {
+    before_exec(command, move || {
         set_parent_process_death_signal(Some(UnixSignal::KILL))?;
         // The host may have died between fork and prctl; then no signal will come any more.
         if getppid() == Some(host) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
-    };
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; `arm` makes the
-    // system calls prctl and getppid and allocates nothing.
+    });
+}
+
+/// Runs `hook` in the child between fork and exec, where it may make system calls and nothing
+/// else: no allocation, no lock.
+#[expect(unsafe_code, reason = "pre_exec is the only way to run code between fork and exec")]
+pub(super) fn before_exec(
+    command: &mut Command,
+    hook: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; both hooks make
+    // system calls (prctl and getppid; setsid) and allocate nothing.
     unsafe {
-        command.pre_exec(arm);
+        command.pre_exec(hook);
     }
 }
 
@@ -152,20 +169,20 @@ fn adopt(
     worker: WorkerId,
     stderr_through: bool,
 ) -> io::Result<SpawnedBy<ProcessSpawner>> {
-    let (child, _) = newborn.child.as_mut().expect("a newborn is adopted once");
+    let (child, ..) = newborn.child.as_mut().expect("a newborn is adopted once");
     let writer = PipeWriter::new(child.stdin.take().expect("stdin is piped").into())?;
     let reader = PipeReader::new(child.stdout.take().expect("stdout is piped").into())?;
     let errors = PipeReader::new(child.stderr.take().expect("stderr is piped").into())?;
-    let (_, pidfd) = newborn.child.as_ref().expect("a newborn is adopted once");
+    let (_, pidfd, _) = newborn.child.as_ref().expect("a newborn is adopted once");
     let pidfd = register(pidfd.try_clone()?)?;
-    let (child, _) = newborn.child.take().expect("a newborn is adopted once");
+    let (child, _, guarded) = newborn.child.take().expect("a newborn is adopted once");
     let pid = pid_of(&child);
     let exit = watch::Sender::new(None);
     let tail = Arc::new(Tail::new());
     let log = stderr::Log::new(worker, child.id(), stderr_through);
     tokio::spawn(stderr::drain(errors, log, Arc::clone(&tail), exit.subscribe()));
-    let (reaping, dumped) = (Mutex::new(()), OnceLock::new());
-    let process = PythonProcess { pid, pidfd, exit, reaping, tail, dumped };
+    let (guarded, dumped) = (Mutex::new(Some(guarded)), OnceLock::new());
+    let process = PythonProcess { pid, pidfd, exit, guarded, tail, dumped };
     Ok(Spawned { reader, writer, process })
 }
 
@@ -176,8 +193,9 @@ pub struct PythonProcess {
     pidfd: AsyncFd<OwnedFd>,
     /// How it ended; set when it has been reaped.
     exit: watch::Sender<Option<String>>,
-    /// Held while it is reaped or signalled, so that no signal meets a reused id.
-    reaping: Mutex<()>,
+    /// Locked while it is reaped or signalled, so that no signal meets a reused id; given up
+    /// right before it is reaped, here or on the reaper thread.
+    guarded: Mutex<Option<Guarded>>,
     tail: Arc<Tail>,
     /// Where its stack dump begins in the tail, if it was asked for one.
     dumped: OnceLock<u64>,
@@ -187,11 +205,14 @@ impl PythonProcess {
     /// R2: pidfd readable, kill what is left of the group, then reap; in this order, since the
     /// unreaped leader is what keeps the group's id from being reused.
     fn reap(&self) -> io::Result<()> {
-        let _guard = self.reaping.lock().expect("nothing panics while it holds this lock");
+        let mut guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
         if self.exit.borrow().is_some() {
             return Ok(());
         }
-        let _ = kill_process_group(self.pid, UnixSignal::KILL);
+        if let Some(guarded) = guarded.take() {
+            let _ = kill_process_group(self.pid, UnixSignal::KILL);
+            drop(guarded);
+        }
         let pidfd = WaitId::PidFd(std::os::fd::AsFd::as_fd(self.pidfd.get_ref()));
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         if let Some(status) = waitid(pidfd, options)? {
@@ -201,8 +222,8 @@ impl PythonProcess {
     }
 
     fn try_signal(&self, signal: impl FnOnce() -> rustix::io::Result<()>) {
-        let _guard = self.reaping.lock().expect("nothing panics while it holds this lock");
-        if self.exit.borrow().is_none()
+        let guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
+        if guarded.is_some()
             && let Err(error) = signal()
         {
             tracing::debug!(pid = self.pid.as_raw_nonzero(), %error, "cannot signal");
@@ -275,7 +296,7 @@ impl Process for PythonProcess {
     }
 
     fn resident_bytes(&self) -> Option<u64> {
-        let _guard = self.reaping.lock().expect("nothing panics while it holds this lock");
+        let _guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
         // A reaped process's id may be another's by now.
         let statm = self.exit.borrow().is_none().then(|| {
             // The kernel counts these without waiting for anybody.
@@ -285,6 +306,20 @@ impl Process for PythonProcess {
         Some(pages * rustix::param::page_size() as u64)
     }
 
+    fn abandon(&self) {
+        let mut guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
+        let Some(guarded) = guarded.take() else { return };
+        let _ = kill_process_group(self.pid, UnixSignal::KILL);
+        drop(guarded);
+        let pid = self.pid;
+        // By its id: it is our unreaped child, so the id is still its own.
+        on_reaper_thread(move || {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        });
+        self.exit.send_replace(Some("killed, since nobody waited for it".to_owned()));
+        self.tail.close();
+    }
+
     fn stderr_tail(&self) -> String {
         self.tail.quote(self.dumped.get().copied())
     }
@@ -292,15 +327,7 @@ impl Process for PythonProcess {
 
 impl Drop for PythonProcess {
     fn drop(&mut self) {
-        if self.exit.borrow().is_some() {
-            return;
-        }
-        let _ = kill_process_group(self.pid, UnixSignal::KILL);
-        let pid = self.pid;
-        // By its id: it is our unreaped child, so the id is still its own.
-        on_reaper_thread(move || {
-            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-        });
+        self.abandon();
     }
 }
 

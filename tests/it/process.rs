@@ -135,6 +135,7 @@ async fn signalled(signal: rustix::process::Signal) -> (Option<i32>, u32, u32) {
     tool.write("noting.py", &app);
     let mut host = tool.command(&["call", "sleep", r#"{"ms": 600000}"#, "--pool", "v3"]);
     host.env("POOLSHIFT__WORKER__APP", "noting").env("PYTHONPATH", tool.path(""));
+    host.env("POOLSHIFT__WORKER__DRAIN_TIMEOUT", "1ms");
     let mut host = host.spawn().unwrap();
     let (worker, child) = soon(async {
         loop {
@@ -146,7 +147,8 @@ async fn signalled(signal: rustix::process::Signal) -> (Option<i32>, u32, u32) {
         }
     })
     .await;
-    rustix::process::kill_process(rustix::process::Pid::from_child(&host), signal).unwrap();
+    let pid = rustix::process::Pid::from_child(&host);
+    rustix::process::kill_process(pid, signal).unwrap();
     (host.wait().unwrap().code(), worker, child)
 }
 
@@ -154,13 +156,11 @@ async fn signalled(signal: rustix::process::Signal) -> (Option<i32>, u32, u32) {
 async fn r17_workers_die_with_their_host() {
     let (_, worker, child) = signalled(rustix::process::Signal::KILL).await;
     gone(worker).await;
-    // Its child is the guardian's business, which there is not yet.
-    let child = rustix::process::Pid::from_raw(i32::try_from(child).unwrap()).unwrap();
-    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+    gone(child).await;
 }
 
 #[tokio::test]
-async fn an_interrupted_host_takes_its_workers_and_their_children_along() {
+async fn r7_an_interrupted_host_takes_its_workers_and_their_children_along() {
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
         let (code, worker, child) = signalled(signal).await;
         assert_eq!(code, Some(130));

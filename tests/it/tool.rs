@@ -109,11 +109,16 @@ pub(crate) fn ledgers(folder: &Path) -> Vec<(String, Vec<String>)> {
 }
 
 /// Returns as soon as the condition holds; fails after a minute.
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    within(std::time::Duration::from_secs(60), what, condition);
+}
+
+/// Returns as soon as the condition holds; fails after `limit`.
 #[expect(clippy::disallowed_methods, reason = "a test outside every clock of the product")]
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn within(limit: std::time::Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
-        assert!(began.elapsed() < std::time::Duration::from_secs(60), "still waiting until {what}");
+        assert!(began.elapsed() < limit, "still waiting until {what}");
         std::thread::sleep(std::time::Duration::from_millis(5)); // polls a condition
     }
 }

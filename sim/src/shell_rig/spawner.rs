@@ -234,6 +234,12 @@ impl Process for FakeProcess {
         None
     }
 
+    fn abandon(&self) {
+        if self.ends.reaped.get().is_none() {
+            self.signal(Signal::Kill);
+        }
+    }
+
     fn stderr_tail(&self) -> String {
         String::new()
     }

@@ -1,45 +1,11 @@
-//! One line in, one line out.
-
-use std::collections::BTreeMap;
+//! The line of output that each line of input gets.
 
 use poolshift::clock::Moment;
 use poolshift::router::Routed;
 use poolshift::router::policy::Reason;
-use poolshift::{Args, BadCall, Call, CallError, Lane};
-use serde::{Deserialize, Serialize};
+use poolshift::{Call, CallError, Lane};
+use serde::Serialize;
 use serde_json::value::RawValue;
-
-/// A line of the input.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    command: String,
-    #[serde(default)]
-    args: Option<Box<RawValue>>,
-    session: Option<String>,
-    id: Option<String>,
-    #[serde(default)]
-    attrs: BTreeMap<String, String>,
-}
-
-/// Reads a call from a line.
-///
-/// # Errors
-/// If the line is no JSON object of the known fields, or its args are no object.
-pub(super) fn parse(line: &str) -> Result<Call, BadCall> {
-    let input: Input =
-        serde_json::from_str(line).map_err(|error| BadCall::Json(error.to_string()))?;
-    let args = input.args.map_or_else(|| Ok(Args::default()), Args::from_raw)?;
-    let mut call = Call::new(input.command, args);
-    if let Some(id) = &input.id {
-        call = call.with_id(id)?;
-    }
-    if let Some(session) = &input.session {
-        call = call.with_session(session)?;
-    }
-    call.attrs = input.attrs;
-    Ok(call)
-}
 
 /// A line of the output.
 #[derive(Debug, Serialize)]

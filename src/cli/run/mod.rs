@@ -11,18 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use poolshift::clock::Moment;
 use poolshift::config::Config;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::{Call, Outcome, SessionId, Shim, ShimOptions};
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::failure::Failure;
 use crate::cli::rate::rate;
 use crate::cli::run::line::Caller;
 use crate::cli::run::pool::PoolArg;
 use crate::cli::run::summary::Books;
+use crate::cli::stop::Stop;
 use crate::cli::{progress, stdout};
 
 #[derive(Debug, Args)]
@@ -50,18 +53,51 @@ pub(crate) struct RunArgs {
     ledger: Option<PathBuf>,
 }
 
-pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(
+    config: Config,
+    args: RunArgs,
+    json: bool,
+    stop: Stop,
+) -> Result<(), Failure> {
     // Every file is read before the first call: a missing one costs nothing then.
     let files: Vec<File> = args.files.iter().map(File::read).collect::<Result<_, _>>()?;
     let mut books = Books::open(args.ledger.clone(), args.hlog.as_deref())?;
     let percents = args.percent.map(Percents::all);
     let options = ShimOptions { percents, ledger: Some(books.folder().to_owned()) };
-    let shim = Arc::new(Shim::start(&config, options).await?);
+    let shim = Arc::new(stop.before_calls(Shim::start(&config, options)).await??);
     let lines = files.iter().map(|file| file.lines.len() as u64).sum();
     let pace = Pace::new(&config, &args);
     let bar = progress::bar(lines);
+    // Asked to stop, the pools refuse first, and only then do calls come that were to come later:
+    // each line has its outcome, and none runs for nothing.
+    let drain = async {
+        tokio::join!(biased; shim.drain(), async { pace.hurry.cancel() });
+    };
+    stop.draining(play_all(files, &shim, &pace, args.pool, &mut books, &bar), drain).await?;
+    bar.finish_and_clear();
+    let summary = books.close(&shim, &config.commands);
+    shim.drain().await;
+    let summary = summary?;
+    if json {
+        stdout::json(&summary)?;
+    } else {
+        summary.tell()?;
+    }
+    books.write_hlog(&shim)?;
+    summary.verdict()
+}
+
+/// Plays one file after the other, and prints what comes of each line.
+async fn play_all(
+    files: Vec<File>,
+    shim: &Arc<Shim>,
+    pace: &Pace,
+    pool: Option<PoolArg>,
+    books: &mut Books,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
     for file in files {
-        let mut results = play(file, &shim, &pace, args.pool, &mut books);
+        let mut results = play(file, shim, pace, pool, books);
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         while let Some(played) = results.recv().await {
@@ -75,17 +111,7 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
             }
         }
     }
-    bar.finish_and_clear();
-    let summary = books.close(&shim, &config.commands);
-    shim.drain().await;
-    let summary = summary?;
-    if json {
-        stdout::json(&summary)?;
-    } else {
-        summary.tell()?;
-    }
-    books.write_hlog(&shim)?;
-    summary.verdict()
+    Ok(())
 }
 
 /// A file's lines, with their numbers.
@@ -119,22 +145,31 @@ struct Played {
     output: String,
 }
 
-/// When calls start: as slots free up, or by plan.
+/// When calls start.
 #[derive(Clone)]
-enum Pace {
+struct Pace {
+    beat: Beat,
+    /// Cancelled when there is nothing to wait for any more: every call is refused.
+    hurry: CancellationToken,
+}
+
+/// As slots free up, or by plan.
+#[derive(Clone)]
+enum Beat {
     Concurrency(Arc<Semaphore>),
     Rate(f64),
 }
 
 impl Pace {
     fn new(config: &Config, args: &RunArgs) -> Self {
+        let hurry = CancellationToken::new();
         if let Some(rate) = args.rate {
-            return Self::Rate(rate);
+            return Self { beat: Beat::Rate(rate), hurry };
         }
         let workers = config.v3.size;
         let workers = workers + config.v2.size; // legacy
         let calls = args.concurrency.map_or(workers * 2, usize::from);
-        Self::Concurrency(Arc::new(Semaphore::new(calls)))
+        Self { beat: Beat::Concurrency(Arc::new(Semaphore::new(calls))), hurry }
     }
 }
 
@@ -159,7 +194,8 @@ fn play(
     for (index, (number, text)) in file.lines.into_iter().enumerate() {
         let place = format!("{}:{number}", file.name);
         let text = text.map_err(|error| format!("not UTF-8: {error}"));
-        let parsed = text.and_then(|text| line::parse(&text).map_err(|error| error.to_string()));
+        let parsed =
+            text.and_then(|text| Call::from_json(&text).map_err(|error| error.to_string()));
         match parsed.and_then(|call| books.submit(&call.id, &place).map(|()| call)) {
             Ok(mut call) => {
                 call.forced = pool.map(PoolArg::lane);
@@ -206,14 +242,20 @@ impl Player {
     async fn play(self, steps: Vec<Step>) {
         for Step { index, mut call } in steps {
             let caller = Caller::of(&call);
-            let permit = match &self.pace {
-                Pace::Concurrency(slots) => {
-                    Some(slots.acquire().await.expect("nobody closes the semaphore"))
-                }
-                Pace::Rate(rate) => {
+            let hurry = self.pace.hurry.cancelled();
+            let permit = match &self.pace.beat {
+                Beat::Concurrency(slots) => tokio::select! {
+                    permit = slots.acquire() => Some(permit.expect("nobody closes it")),
+                    () = hurry => None,
+                },
+                Beat::Rate(rate) => {
                     let planned = self.began + Duration::from_secs_f64(index as f64 / rate);
                     call.planned = Some(planned);
-                    self.shim.clock().sleep_until(planned).await;
+                    let clock = self.shim.clock();
+                    tokio::select! {
+                        () = clock.sleep_until(planned) => {}
+                        () = hurry => call.planned = None,
+                    }
                     None
                 }
             };
