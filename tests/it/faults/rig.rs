@@ -31,7 +31,7 @@ pub(super) const BRIEF: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a start may take here; row 10 lets it pass.
-pub(super) const STARTUP: Duration = Duration::from_secs(5);
+pub(super) const STARTUP: Duration = Duration::from_secs(15);
 
 const SIGNALLED: &str = "signalled";
 
