@@ -123,25 +123,29 @@ pub(super) fn by_poison<'a>(side: Side<'a>, _victim: Victim) -> Acting<'a> {
 pub(super) fn of_its_caller<'a>(side: Side<'a>, _victim: Victim) -> Acting<'a> {
     Box::pin(async move {
         let slow = json!({"fault": "drip", "bytes": 20, "every_ms": 2});
-        for polls in 0.. {
-            let name = format!("{polls} polls");
+        let (mut polls, mut early) = (0, 0);
+        loop {
+            let name = format!("{polls} polls, {early} early");
             let call = side.call(&name, slow.clone(), None);
             let answer = at_most(polls, call).await;
             let next = side.call(&format!("after {name}"), json!({}), None).await;
             assert_eq!(told(&next), OK, "{name}: {next:?}");
             let cancelled = side.status().outcomes.get(&Outcome::Cancelled).copied();
             match answer {
-                Some(answer) => {
-                    assert!(polls > 2, "its reply came in pieces");
-                    return answer;
+                Some(answer) if polls > 2 => return answer,
+                // On a crowded machine all pieces may have come by the second look.
+                Some(_) => {
+                    early += 1;
+                    assert!(early < 50, "its reply never came in pieces");
+                    continue;
                 }
                 // Never polled, it was never made.
                 None if polls == 0 => {}
                 None => side.dropped(&name),
             }
             assert_eq!(cancelled.unwrap_or(0), polls, "{name}");
+            polls += 1;
         }
-        unreachable!("a call is done after some polls")
     })
 }
 
