@@ -109,7 +109,8 @@ pub struct PoolStatus {
     /// From the first start until the pool had as many ready workers as it is meant to have.
     #[serde(rename = "startup_duration_s", with = "seconds")]
     pub startup_duration: Option<Duration>,
-    /// Calls finished so far, by outcome.
+    /// Calls finished so far, by outcome. With `[retry]` each try counts; `retries.made` of them
+    /// were not a call's first.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// What came of calls, by command, where the pool keeps it.
     #[serde(default)]

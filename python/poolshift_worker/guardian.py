@@ -1,6 +1,7 @@
 """poolshift guardian: ends what workers leave behind once their host is gone.
 
-Runs on its own, as ``python3 -I -S -c SOURCE poolshift-guardian MARK``, in a session of its own.
+Runs on its own, as ``python3 -I -S -c SOURCE poolshift-guardian MARK NAMESPACE``, in a
+session of its own.
 Its stdin is a pipe that only the host writes: four bytes in native order for each process group,
 N when it has been started, -N before it is reaped. So the end of the pipe is the end of the host,
 however it came, and the groups that are left are still the workers' own.
@@ -31,11 +32,22 @@ def main() -> None:
     # Those reach the whole terminal, or the whole container: the host decides what they mean.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    if namespace() != sys.argv[3]:
+        sys.exit("it runs in another process namespace than the host: its ids are others there")
+    _ = os.pidfd_open, signal.pidfd_send_signal  # Python 3.9: fails here, and not when it counts
     with contextlib.suppress(BrokenPipeError):  # the host has ended meanwhile
         os.write(1, b"ready\n")
     for group in remaining(0):
         kill_group(group)
     sweep(f"{VARIABLE}={sys.argv[2]}".encode("ascii"))
+
+
+def namespace() -> str:
+    """What this process's ids are numbers of, or nothing where that cannot be seen."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def remaining(pipe: int) -> set[int]:

@@ -82,7 +82,7 @@ class Worker:
             if handler is None:
                 raise BadRequestError(f"Unknown command: {name}")
             if self._ledger is not None and context.call_id is not None:
-                self._ledger.note(context.call_id, name, context.shadow)
+                self._note(context.call_id, name, context.shadow)
             result = handler(args, context)
             return replies.success(request_id, result, context.recycle_reason)
         except BaseException as error:  # sys.exit in a handler must not leave the host waiting
@@ -91,6 +91,13 @@ class Worker:
                 self._facts.errors += 1
                 reason = context.recycle_reason
             return replies.failure(request_id, error, reason)
+
+    def _note(self, call_id: str, name: str, shadow: bool) -> None:
+        assert self._ledger is not None
+        try:
+            self._ledger.note(call_id, name, shadow)
+        except OSError as error:  # the disk's business, not the call's; the audit misses the line
+            complain(f"call {call_id} is not in the ledger: {error}")
 
     def _ping(self, _args: Dict[str, Any], _context: Context) -> Dict[str, Any]:
         facts = self._facts

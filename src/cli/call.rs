@@ -44,11 +44,14 @@ pub(crate) async fn call(
     // One call needs one worker.
     config.v2.size = 1; // legacy
     (config.v3.size, config.v3.min_ready, config.v3.max_starting) = (1, 1, 0);
+    let drained = config.worker.drain_timeout;
     let (lane, answer) = match args.pool {
         Some(pool) => (pool.lane(), in_lane(&config, pool.lane(), call, &stop).await?),
         None => {
             let shim = stop.before_calls(Shim::start(&config, ShimOptions::default())).await??;
-            let routed = stop.draining(shim.call(call), shim.drain()).await;
+            let routed = stop.draining(shim.call(call), drained, |limit| shim.drain_within(limit));
+            // Dropped here: the call is cancelled, and its worker killed with the shim.
+            let routed = routed.await;
             shim.drain().await;
             (routed.decision.lane, routed.answer)
         }
@@ -75,14 +78,14 @@ async fn in_lane(
         let (v2, worker) = (&config.v2, &config.worker);
         let pool = V2SessionPool::start(v2, worker, spawner, sessions, clock);
         let pool = stop.before_calls(pool).await?.map_err(failed)?;
-        let answer = stop.draining(pool.call(call), pool.drain(drained)).await;
+        let answer = stop.draining(pool.call(call), drained, |limit| pool.drain(limit)).await;
         pool.drain(drained).await;
         return Ok(answer);
     }
     // legacy end
     let pool = V3Pool::start(&config.v3, &config.worker, spawner, Arc::clone(&sessions), clock);
     let pool = stop.before_calls(pool).await?.map_err(failed)?;
-    let answer = stop.draining(pool.call(call), pool.drain(drained)).await;
+    let answer = stop.draining(pool.call(call), drained, |limit| pool.drain(limit)).await;
     pool.drain(drained).await;
     Ok(answer)
 }

@@ -18,12 +18,10 @@ mod stdout;
 mod stop;
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use poolshift::config::{Survey, environment};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
 use crate::cli::logging::LogFormat;
@@ -107,24 +105,16 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The first Ctrl-C or SIGTERM asks a command that serves calls to drain (R7). A second one, and
-/// the first to any other command, drops what runs: callers are cancelled, and every worker is
-/// killed with its children.
+/// A command that drains ends by itself when it is told to stop (R7). Any other is dropped:
+/// callers are cancelled, and every worker is killed with its children.
 async fn interruptible(cli: Cli, survey: Survey) -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
-    let (stop, drains) = (Stop::default(), cli.command.drains());
-    let mut work = pin!(dispatch(cli, survey, stop.clone()));
-    loop {
-        tokio::select! {
-            done = &mut work => return if stop.is_asked() { interrupted(done) } else { done },
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let drains = cli.command.drains();
+    let stop = Stop::listen(drains).map_err(Failure::failed)?;
+    tokio::select! {
+        done = dispatch(cli, survey, stop.clone()) => {
+            if stop.is_told() { interrupted(done) } else { done }
         }
-        if !drains || !stop.ask() {
-            return Err(Failure::Interrupted);
-        }
-        stdout::aside("poolshift: draining; a second signal stops at once")?;
+        () = stop.hurried(), if !drains => Err(Failure::Interrupted),
     }
 }
 

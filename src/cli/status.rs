@@ -60,7 +60,7 @@ pub(crate) async fn status(survey: Survey, args: StatusArgs, json: bool) -> Resu
 fn print(file: &Path, board: &Board, as_json: bool) -> Result<(), Failure> {
     let Board { live, unreadable } = board;
     for (pid, why) in unreadable {
-        stdout::aside(&format!("process {pid} cannot be understood: {why}"))?;
+        stdout::aside(&format!("process {pid} cannot be understood: {why}"));
     }
     if as_json {
         return stdout::json(&json!({ "file": file, "processes": live }));

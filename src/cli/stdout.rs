@@ -30,7 +30,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(&serde_json::to_string(value).map_err(Failure::failed)?)
 }
 
-/// Prints to stderr what is not a result.
-pub(crate) fn aside(text: &str) -> Result<(), Failure> {
-    writeln!(io::stderr(), "{}", text.trim_end()).map_err(Failure::failed)
+/// Prints to stderr what is not a result. Who cannot be told there loses nothing else by it.
+pub(crate) fn aside(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
 }

@@ -64,6 +64,8 @@ pub trait PoolMachine: Clone + Debug + PartialEq + Send + 'static {
 pub struct Census {
     /// Workers that have become ready and are not being ended.
     pub ready: usize,
+    /// Workers that are on their way.
+    pub starting: usize,
     /// Processes that exist, whatever they do.
     pub live: usize,
     /// Slots whose first worker has neither become ready nor failed yet.

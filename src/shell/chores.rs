@@ -53,11 +53,15 @@ pub(super) async fn read_late_reply<M: PoolMachine, S: Spawner>(
             Event::Replied { call, worker, reply: kind, recycle: reply.recycle }
         }
         Err(error) => {
-            if let LinkError::Garbled(reason) = &error {
-                shell.tell_breach(worker, reason);
-            }
+            let cause = match &error {
+                LinkError::Garbled(reason) => {
+                    shell.tell_breach(worker, reason);
+                    Breakage::Garbled
+                }
+                LinkError::Closed(_) => Breakage::Lost,
+            };
             tracing::debug!(lane = %shell.settings.lane, %worker, %error, "no late reply");
-            Event::CallBroke { call, worker, sent: Sent::All, cause: Breakage::Lost }
+            Event::CallBroke { call, worker, sent: Sent::All, cause }
         }
     };
     let mut desk = shell.lock();

@@ -182,17 +182,17 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             Action::Start(worker) => {
                 let (orders, received) = oneshot::channel();
                 self.staff.insert(worker, Seat::new(orders));
-                tokio::spawn(keeper::keep(Arc::clone(shell), worker, received));
+                shell.runtime.spawn(keeper::keep(Arc::clone(shell), worker, received));
             }
             Action::Assign { call, worker } => self.assign(now, call, worker),
             Action::Finish { call, end } => self.finish(now, call, end),
             Action::Abandon { call, worker } => {
                 let lease = self.lease(worker, None);
-                tokio::spawn(chores::read_late_reply(Arc::clone(shell), call, lease));
+                shell.runtime.spawn(chores::read_late_reply(Arc::clone(shell), call, lease));
             }
             Action::Probe(worker) => {
                 let lease = self.lease(worker, None);
-                tokio::spawn(chores::probe(Arc::clone(shell), lease));
+                shell.runtime.spawn(chores::probe(Arc::clone(shell), lease));
             }
             Action::Measure(worker) => {
                 let record = self.staff.get(&worker).and_then(|seat| seat.record.as_ref());

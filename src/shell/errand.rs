@@ -108,7 +108,8 @@ enum Exchange {
 
 impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     fn submit(shell: &'a Arc<Shell<M, S>>, call: &'a Call, attempt: &Attempt) -> Self {
-        let digest = shell.settings.quarantine.then(|| digest(call));
+        let loads = || shell.sessions.commands().get(&call.command).loads.is_some();
+        let digest = shell.settings.quarantine.then(|| digest(call, loads()));
         let mut desk = shell.lock();
         let now = shell.clock.now();
         let (ticket, bell) = desk.book(now, call, attempt);

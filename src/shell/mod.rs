@@ -26,6 +26,7 @@ mod timer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::call::{Lane, SessionId};
@@ -100,6 +101,8 @@ pub struct Shell<M: PoolMachine, S: Spawner> {
     sessions: Arc<Sessions>,
     settings: Settings,
     clock: Clock,
+    /// Where the pool's tasks run: a call may be dropped outside of it.
+    pub(super) runtime: Handle,
     /// Wakes the timer when the next deadline has moved earlier, or when its work is done.
     rearm: Notify,
     progress: watch::Sender<Progress>,
@@ -109,6 +112,7 @@ pub struct Shell<M: PoolMachine, S: Spawner> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Progress {
     ready: usize,
+    starting: usize,
     untried: usize,
     /// Starting workers is no use for now.
     broken: bool,
@@ -134,11 +138,12 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             sessions,
             settings,
             clock,
+            runtime: Handle::current(),
             rearm: Notify::new(),
             progress: watch::Sender::new(progress),
         });
         shell.handle(Event::DeadlineReached);
-        tokio::spawn(timer::run(Arc::clone(&shell)));
+        shell.runtime.spawn(timer::run(Arc::clone(&shell)));
         shell
     }
 
@@ -147,13 +152,16 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     ///
     /// # Errors
     /// With the last worker's error once every slot has been tried in vain, once the breaker has
-    /// opened, or once the time has passed; the caller then drains the pool.
+    /// opened and no start is under way, or once the time has passed; the caller then drains the
+    /// pool.
     pub async fn wait_ready(&self, min_ready: usize, rounds: u32) -> Result<(), StartError> {
         let mut progress = self.progress.subscribe();
         let settled = |now: &Progress| {
-            now.ready >= min_ready || now.untried == 0 || now.broken && now.ready == 0
+            let hopeless = now.broken && now.ready == 0 && now.starting == 0;
+            now.ready >= min_ready || now.untried == 0 || hopeless
         };
-        let settled = progress.wait_for(settled);
+        // Copied at once: what the watch lends is a lock on it, which the desk's holder may want.
+        let settled = async { progress.wait_for(settled).await.map(|now| *now) };
         // Dropped here: the pool goes on starting, and its handle ends it.
         let limit = self.settings.startup_timeout * rounds + START_MARGIN;
         let settled = tokio::time::timeout(limit, settled).await;
@@ -235,8 +243,8 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         let census = desk.machine.census();
         let idle = census.live == 0 && census.in_flight == 0 && desk.staff.is_empty();
         let empty = census.draining && idle;
-        let Census { ready, untried, broken, .. } = census;
-        let current = Progress { ready, untried, broken, empty };
+        let Census { ready, starting, untried, broken, .. } = census;
+        let current = Progress { ready, starting, untried, broken, empty };
         if desk.progress != current {
             desk.progress = current;
             self.progress.send_replace(current);

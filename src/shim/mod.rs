@@ -187,7 +187,12 @@ impl<L: Pool> Shim<L> {
 
     /// Refuses new calls, serves those that wait for at most `drain_timeout`, ends all workers.
     pub async fn drain(&self) {
-        let limit = self.drain_timeout;
+        // Dropped here: as below.
+        self.drain_within(self.drain_timeout).await;
+    }
+
+    /// Drains with a limit of its own. A second drain may only shorten the first.
+    pub async fn drain_within(&self, limit: Duration) {
         // Dropped here: the drain goes on in the pools' own tasks.
         tokio::join!(self.router.legacy().drain(limit), self.router.next().drain(limit));
     }

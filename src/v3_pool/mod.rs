@@ -59,7 +59,11 @@ impl<S: Spawner> V3Pool<S> {
             trace: worker.debug.trace(),
         };
         let pool = Self { shell: Shell::start(machine, spawner, sessions, settings, clock) };
-        if let Err(error) = pool.shell.wait_ready(config.min_ready, 1).await {
+        let rounds = match config.max_starting {
+            0 => 1,
+            at_once => u32::try_from(config.min_ready.div_ceil(at_once)).unwrap_or(u32::MAX),
+        };
+        if let Err(error) = pool.shell.wait_ready(config.min_ready, rounds).await {
             pool.drain(Duration::ZERO).await;
             return Err(error);
         }

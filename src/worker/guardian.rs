@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, mpsc};
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -75,31 +75,33 @@ struct Line {
 
 impl Guardian {
     /// This process's guardian; started if there is none, by `python` if that can.
-    pub(super) fn of_this_process(python: &str) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// If there is no room for the thread that watches it.
+    pub(super) fn of_this_process(python: &str) -> io::Result<Arc<Self>> {
         static CURRENT: Mutex<Weak<Guardian>> = Mutex::new(Weak::new());
         let mut current = CURRENT.lock().expect("nothing panics while it holds this lock");
         if let Some(guardian) = current.upgrade() {
-            return guardian;
+            return Ok(guardian);
         }
-        let guardian = Arc::new(Self::start(python));
+        let guardian = Arc::new(Self::start(python)?);
         *current = Arc::downgrade(&guardian);
-        guardian
+        Ok(guardian)
     }
 
-    fn start(python: &str) -> Self {
+    fn start(python: &str) -> io::Result<Self> {
         let post = Arc::new(Post {
             mark: new_mark(),
             pythons: [anywhere(python), PathBuf::from(FALLBACK)],
             watch: Mutex::default(),
             closed: Condvar::new(),
         });
-        // Here and not on its thread: it must be there before the first worker is.
-        let first = post.launch(0);
-        let watched = Arc::clone(&post);
+        let (watched, (sender, first)) = (Arc::clone(&post), mpsc::channel());
         let thread = std::thread::Builder::new().name("poolshift-guardian".to_owned());
-        let spawned = thread.spawn(move || watched.keep_one(first));
-        spawned.expect("a host that cannot start one thread cannot start workers");
-        Self { post }
+        thread.spawn(move || first.into_iter().for_each(|first| watched.keep_one(first)))?;
+        // Here and not on its thread: it must be there before the first worker is.
+        sender.send(post.launch(0)).expect("the thread waits for this one");
+        Ok(Self { post })
     }
 
     /// The value of [`MARK`] for workers.
@@ -217,7 +219,8 @@ fn anywhere(python: &str) -> PathBuf {
 
 fn command(python: &Path, mark: &str, pipe: OwnedFd) -> Command {
     let mut command = Command::new(python);
-    command.args(["-I", "-S", "-c", SOURCE, "poolshift-guardian", mark]);
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    command.args(["-I", "-S", "-c", SOURCE, "poolshift-guardian", mark]).arg(namespace);
     // A host that is itself somebody's worker: their guardian must not end ours before its work.
     command.env_remove(MARK);
     // The host's own folder may be gone, in which wrappers such as pyenv's do not start.

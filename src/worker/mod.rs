@@ -11,6 +11,7 @@ pub mod redaction;
 pub mod runtime;
 mod stderr;
 mod tail;
+mod threads;
 pub mod trace;
 pub mod wire;
 

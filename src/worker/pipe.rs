@@ -30,6 +30,17 @@ impl PipeReader {
     }
 }
 
+impl PipeReader {
+    /// What is in the pipe at this moment, at most as much as the buffer holds.
+    ///
+    /// # Errors
+    /// If there is nothing, or it cannot be read.
+    pub(super) fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        rustix::io::retry_on_intr(|| rustix::io::read(self.0.get_ref(), &mut *buffer))
+            .map_err(io::Error::from)
+    }
+}
+
 impl PipeWriter {
     /// Registers the pipe with the runtime.
     ///

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{
@@ -12,7 +12,7 @@ use rustix::process::{
     kill_process_group, pidfd_open, pidfd_send_signal, set_parent_process_death_signal, waitid,
 };
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::pool::WorkerId;
 use crate::worker::command::WorkerCommand;
@@ -20,7 +20,11 @@ use crate::worker::guardian::{Guarded, Guardian, MARK};
 use crate::worker::pipe::{PipeReader, PipeWriter, register};
 use crate::worker::stderr;
 use crate::worker::tail::Tail;
+use crate::worker::threads::{on_reaper_thread, on_spawner_thread};
 use crate::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
+
+/// Why reaping cannot fail for want of a thread.
+const REAPER: &str = "its thread is there before the first process is";
 
 /// What ends a stack dump of our runtime: the outermost frame of its main thread, which the
 /// interpreter writes last.
@@ -65,7 +69,16 @@ impl Spawner for ProcessSpawner {
         let (command, guardian) = (self.command.for_worker(worker), Arc::clone(&self.guardian));
         let python = self.command.python_path.clone();
         let start = move || {
-            let guardian = guardian.get_or_init(|| Guardian::of_this_process(&python));
+            // Before the first fork: from then on a process can always be waited for.
+            on_reaper_thread(|| {})?;
+            let guardian = match guardian.get() {
+                Some(guardian) => guardian,
+                // The only thread that sets it is this one.
+                None => {
+                    let started = Guardian::of_this_process(&python)?;
+                    guardian.get_or_init(|| started)
+                }
+            };
             Newborn::start(command, guardian)
         };
         // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
@@ -131,7 +144,7 @@ fn end_at_once(mut child: Child, guarded: Guarded) {
     // It is unreaped, so its group's id cannot belong to anyone else.
     let _ = kill_process_group(pid_of(&child), UnixSignal::KILL);
     drop(guarded);
-    on_reaper_thread(move || drop(child.wait()));
+    on_reaper_thread(move || drop(child.wait())).expect(REAPER);
 }
 
 fn pid_of(child: &Child) -> Pid {
@@ -315,7 +328,8 @@ impl Process for PythonProcess {
         // By its id: it is our unreaped child, so the id is still its own.
         on_reaper_thread(move || {
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-        });
+        })
+        .expect(REAPER);
         self.exit.send_replace(Some("killed, since nobody waited for it".to_owned()));
         self.tail.close();
     }
@@ -344,37 +358,4 @@ fn signal_name(signal: i32) -> String {
     let text = ExitStatus::from_raw(signal).to_string();
     let name = text.split(['(', ')']).nth(1).filter(|name| name.starts_with("SIG"));
     name.map_or_else(|| format!("signal {signal}"), ToOwned::to_owned)
-}
-
-type Job = Box<dyn FnOnce() + Send>;
-
-/// Runs `spawn` on the one thread that starts workers and never ends: PDEATHSIG follows the
-/// thread that forked, and a tokio thread may end long before the host.
-async fn on_spawner_thread<T: Send + 'static>(
-    spawn: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    static THREAD: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
-    let (sender, receiver) = oneshot::channel();
-    // A process that nobody waits for any more is dropped with the refused send, and so ended.
-    let job: Job = Box::new(move || drop(sender.send(spawn())));
-    post(&THREAD, "poolshift-spawner", job);
-    receiver.await.unwrap_or_else(|_| Err(io::Error::other("the spawner thread is gone")))
-}
-
-/// Runs `wait` where blocking does no harm.
-fn on_reaper_thread(wait: impl FnOnce() + Send + 'static) {
-    static THREAD: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
-    post(&THREAD, "poolshift-reaper", Box::new(wait));
-}
-
-fn post(thread: &OnceLock<mpsc::Sender<Job>>, name: &str, job: Job) {
-    let sender = thread.get_or_init(|| {
-        // Unbounded, but each entry is one process, and pools bound those.
-        let (sender, jobs) = mpsc::channel::<Job>();
-        let work = move || jobs.into_iter().for_each(|job| job());
-        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-        spawned.expect("a host that cannot start one thread cannot start workers");
-        sender
-    });
-    sender.send(job).expect("the thread ends with the host");
 }

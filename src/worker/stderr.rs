@@ -19,8 +19,8 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// How much one read takes; a Linux pipe holds this much.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Reads until end of file, or until the worker has been reaped and its pipe is empty: a
-/// grandchild may hold the other end open for ever.
+/// Reads until end of file, or until the worker has been reaped and what it left in the pipe has
+/// been read: a grandchild may hold the other end open, and write, for ever.
 pub(super) async fn drain(
     mut pipe: PipeReader,
     mut log: Log,
@@ -29,14 +29,17 @@ pub(super) async fn drain(
 ) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        let read = tokio::select! {
+        let (read, last) = tokio::select! {
             biased;
-            read = pipe.read(&mut buffer) => read,
-            _ = exit.wait_for(Option::is_some) => Ok(0),
+            _ = exit.wait_for(Option::is_some) => (pipe.read_now(&mut buffer), true),
+            read = pipe.read(&mut buffer) => (read, false),
         };
         match read {
             Ok(bytes @ 1..) => tail.push(&buffer[..bytes], |line| log.line(line)),
             Ok(0) | Err(_) => break,
+        }
+        if last {
+            break;
         }
     }
     log.end_window();

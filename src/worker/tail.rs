@@ -50,7 +50,10 @@ impl Tail {
                 each(kept.close_line());
             }
         }
-        self.written.send_replace(Some(kept.written));
+        let written = kept.written;
+        // Not under the lock: whoever waits takes it while it holds the watch.
+        drop(kept);
+        self.written.send_replace(Some(written));
     }
 
     /// Nothing will follow.
@@ -59,6 +62,7 @@ impl Tail {
         if !kept.open.is_empty() {
             kept.close_line();
         }
+        drop(kept);
         self.written.send_replace(None);
     }
 

@@ -136,8 +136,51 @@ fn r7_a_second_signal_stops_now() {
         family.until_draining();
         assert!(family.host.try_wait().unwrap().is_none());
         family.signal(Signal::TERM);
-        family.interrupted();
+        let seen = outcomes(family.interrupted());
+        assert_eq!(seen, expected(&[(2, "draining", "no"), (2, "worker_lost", "maybe")]));
     }
+}
+
+#[test]
+fn r7_nobody_to_tell_of_the_drain_is_no_reason_to_lose_calls() {
+    let calls = lines(2, "wait_for", &json!({"file": "go"}));
+    let tool = family_tool(false);
+    tool.write("calls.jsonl", &calls);
+    // Only a drain ends this run: its second call is planned for much later.
+    let mut host = tool.command(&["run", "calls.jsonl", "--pool", "v3", "--rate", "0.001"]);
+    host.stdout(File::create(tool.path("out")).unwrap());
+    host.stderr(File::options().write(true).open("/dev/full").unwrap());
+    let mut family = Family { host: host.spawn().unwrap(), tool };
+    until("the first call runs", || family.noted("waiting").len() == 1);
+    family.signal(Signal::TERM);
+    family.tool.write("notes/go", "");
+    let lines = family.interrupted();
+    let seen: Vec<&str> = lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["ok", "draining"]);
+}
+
+#[test]
+fn r7_a_second_signal_ends_a_host_whose_reader_stalls() {
+    let tool = family_tool(false);
+    tool.write("calls.jsonl", &lines(3000, "ping", &json!({})));
+    let mut host = tool.command(&["run", "calls.jsonl", "--pool", "v3"]);
+    host.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut family = Family { host: host.spawn().unwrap(), tool };
+    let unread = family.host.stdout.take().unwrap();
+    let mut before = 0;
+    until("its stdout is full", || {
+        let now = rustix::io::ioctl_fionread(&unread).unwrap();
+        std::mem::replace(&mut before, now) == now && now > 32 * 1024
+    });
+    family.signal(Signal::TERM);
+    family.signal(Signal::INT);
+    // Two of one kind that come together are one.
+    until("it has ended", || {
+        family.signal(Signal::TERM);
+        family.host.try_wait().unwrap().is_some()
+    });
+    assert_eq!(family.host.wait().unwrap().code(), Some(130));
+    family.gone_after();
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod graceful_end;
 mod guard;
 mod leaks;
 mod legacy;
+mod lock_order;
 mod machine;
 mod operator;
 mod orphans;

@@ -96,6 +96,20 @@ async fn r2_an_exit_is_seen_though_a_grandchild_holds_the_pipes_and_the_group_is
 }
 
 #[tokio::test]
+async fn r2_an_exit_is_seen_though_a_daemon_floods_the_stderr_that_it_inherited() {
+    let daemon = "import os, subprocess\n\
+                  child = subprocess.Popen(['sh', '-c', 'yes >&2'], start_new_session=True)\n\
+                  os.write(2, b'the last words\\n')\n\
+                  print(child.pid)\n";
+    let mut spawned = spawn(daemon).await;
+    let daemon = printed(&mut spawned).await;
+    // Ten workers' worth of what a pipe holds have been read when it ends.
+    assert_eq!(soon(spawned.process.exited()).await, "exit status 0");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(daemon).unwrap()).unwrap();
+    rustix::process::kill_process_group(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
 async fn a_flood_on_stderr_neither_blocks_the_worker_nor_fills_the_host() {
     let flood = "import sys\n\
                  for n in range(1600): sys.stderr.write('x' * 65535 + '\\n')\n\

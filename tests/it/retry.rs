@@ -19,6 +19,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// `die` may run twice, or not.
 fn retrying(attempts: usize, budget: f64, idempotent: bool) -> Config {
     let mut config = config(1);
+    // Workers that die of their first call are else started ever later.
+    config.v3.restart_backoff = (Duration::from_millis(1), Duration::from_millis(2));
     let budget = Share::new(budget).unwrap();
     config.worker.retry = Some(RetryTerms { attempts, budget });
     let mut commands = Commands::default();

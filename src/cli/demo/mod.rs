@@ -69,7 +69,7 @@ pub(crate) async fn demo(mut config: Config, args: DemoArgs, json: bool) -> Resu
             "{} calls are too few to see the shares; making {}",
             args.calls,
             calls * STEPS.len() as u32
-        ))?;
+        ));
     }
     let mut story = Story::default();
     let bar = progress::bar(u64::from(calls) * STEPS.len() as u64);

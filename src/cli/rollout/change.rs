@@ -88,7 +88,7 @@ pub(super) async fn change(
     let running = match told {
         Ok(board) => board,
         Err(error) => {
-            stdout::aside(&format!("cannot see running processes: {error}"))?;
+            stdout::aside(&format!("cannot see running processes: {error}"));
             Board::default()
         }
     };
@@ -97,7 +97,7 @@ pub(super) async fn change(
     let killed_anywhere = live.iter().any(|status| status.rollout.killed);
     if running.is_empty() && !json {
         let file = std::path::absolute(paths.file()).unwrap_or_else(|_| paths.file().to_owned());
-        stdout::aside(&format!("note: no running process follows {}", file.display()))?;
+        stdout::aside(&format!("note: no running process follows {}", file.display()));
     }
     let actor = actor.unwrap_or_else(whoami);
     let reason = reason.filter(|reason| !reason.is_empty());
@@ -129,10 +129,10 @@ fn tell(
 ) -> Result<(), Failure> {
     let Changed { before, after, written, remarks, .. } = changed;
     for remark in remarks {
-        stdout::aside(&format!("note: {remark}"))?;
+        stdout::aside(&format!("note: {remark}"));
     }
     if after.killed && matches!(action, Action::Set { .. }) {
-        stdout::aside("note: the kill switch is on; the share counts from `rollout unkill` on")?;
+        stdout::aside("note: the kill switch is on; the share counts from `rollout unkill` on");
     }
     let file = paths.file().display();
     let (was, is) =

@@ -54,7 +54,7 @@ pub(super) fn history(
         if lines.is_empty() {
             let what =
                 if audit.next_number() > 1 { "no line can be read" } else { "no audited changes" };
-            stdout::aside(&format!("{what} in {}", paths.audit().display()))?;
+            stdout::aside(&format!("{what} in {}", paths.audit().display()));
         }
     }
     if args.verify { verdict(&audit, as_json) } else { Ok(()) }
@@ -90,7 +90,7 @@ fn verdict(audit: &Audit, as_json: bool) -> Result<(), Failure> {
         return Err(Failure::Gate(format!("the audit does not hold: {}", faults.join("; "))));
     }
     for fault in faults {
-        stdout::aside(&format!("note: {fault}"))?;
+        stdout::aside(&format!("note: {fault}"));
     }
     if as_json {
         return Ok(());

@@ -66,12 +66,12 @@ impl RolloutFileArg {
         let mut config = match (config, self.file.clone().or(rollout_file)) {
             (Ok(config), _) => config,
             (Err(error), None) => {
-                stdout::aside("name the rollout file with --file to do without the config")?;
+                stdout::aside("name the rollout file with --file to do without the config");
                 return Err(error.into());
             }
             (Err(error), Some(file)) => {
                 let shown = file.display();
-                stdout::aside(&format!("note: the config is wrong, going by {shown}:\n{error}"))?;
+                stdout::aside(&format!("note: the config is wrong, going by {shown}:\n{error}"));
                 let mut config = Config::default();
                 config.rollout.file = file;
                 config

@@ -61,7 +61,7 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     }
     stdout::line(&format!("flag: {flag}"))?;
     for (pid, why) in unreadable {
-        stdout::aside(&format!("process {pid} cannot be understood: {why}"))?;
+        stdout::aside(&format!("process {pid} cannot be understood: {why}"));
     }
     if board.is_empty() {
         stdout::line("no running process follows it")?;

@@ -70,10 +70,11 @@ pub(crate) async fn run(
     let bar = progress::bar(lines);
     // Asked to stop, the pools refuse first, and only then do calls come that were to come later:
     // each line has its outcome, and none runs for nothing.
-    let drain = async {
-        tokio::join!(biased; shim.drain(), async { pace.hurry.cancel() });
+    let drain = async |limit| {
+        tokio::join!(biased; shim.drain_within(limit), async { pace.hurry.cancel() });
     };
-    stop.draining(play_all(files, &shim, &pace, args.pool, &mut books, &bar), drain).await?;
+    let plays = play_all(files, &shim, &pace, args.pool, &mut books, &bar);
+    stop.draining(plays, config.worker.drain_timeout, drain).await?;
     bar.finish_and_clear();
     let summary = books.close(&shim, &config.commands);
     shim.drain().await;
@@ -81,7 +82,7 @@ pub(crate) async fn run(
     if json {
         stdout::json(&summary)?;
     } else {
-        summary.tell()?;
+        summary.tell();
     }
     books.write_hlog(&shim)?;
     summary.verdict()

@@ -97,6 +97,7 @@ impl Books {
             calls_per_s: self.submitted as f64 / wall.as_secs_f64().max(1e-9),
             lost: audit.lost,
             duplicated: audit.duplicated,
+            unexecuted: audit.unexecuted,
         };
         Ok(Summary { summary: figures, table: table(&lanes) })
     }
@@ -142,20 +143,28 @@ struct Figures {
     calls_per_s: f64,
     lost: u64,
     duplicated: u64,
+    /// Answered well, though no worker noted that it ran: a disk that is full, for one.
+    unexecuted: u64,
 }
 
 impl Summary {
     /// Fails if a call was lost or run twice.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
-        let Figures { lost, duplicated, .. } = self.summary;
+        let Figures { lost, duplicated, unexecuted, .. } = self.summary;
         if lost == 0 && duplicated == 0 {
+            if unexecuted > 0 {
+                return Err(Failure::Failed(format!(
+                    "{unexecuted} calls were answered well and are in no worker's ledger, so what \
+                     ran twice cannot be told: look at the workers' stderr with -v"
+                )));
+            }
             return Ok(());
         }
         Err(Failure::Failed(format!("{lost} calls were lost, {duplicated} were run twice")))
     }
 
     /// For a person: on stderr, since stdout holds the results.
-    pub(super) fn tell(&self) -> Result<(), Failure> {
+    pub(super) fn tell(&self) {
         let Figures { submitted, outcomes, wall_s, calls_per_s, lost, duplicated, .. } =
             &self.summary;
         let outcomes: Vec<String> =
@@ -166,6 +175,6 @@ impl Summary {
              lost {lost}, duplicated {duplicated}\n{}",
             self.table
         );
-        stdout::aside(&text)
+        stdout::aside(&text);
     }
 }

@@ -192,6 +192,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
         self.serve_idle(now);
         self.refuse_in_vain(now);
         self.reconcile(now);
+        self.call_off_starts(now);
     }
 
     fn next_action(&mut self) -> Option<Action> {
@@ -205,6 +206,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
     fn census(&self) -> Census {
         Census {
             ready: self.crew.serving(),
+            starting: self.crew.starting(),
             live: self.crew.live_count(),
             untried: self.crew.untried().len(),
             in_flight: self.calls.len(),

@@ -209,6 +209,18 @@ impl<D: Discipline> Engine<D> {
         }
     }
 
+    /// R7: once all calls are over, a drain does not wait for workers that are still starting.
+    pub(super) fn call_off_starts(&mut self, now: Moment) {
+        if !self.is_draining() || self.crew.starting() == 0 || !self.calls.is_empty() {
+            return;
+        }
+        let starting = |slot: &u32| self.crew.slot(*slot).state == SlotState::Starting;
+        let starting: Vec<u32> = self.crew.live().filter(starting).collect();
+        for slot in starting {
+            self.retire(now, slot, Stop::Kill);
+        }
+    }
+
     pub(super) fn retire_all(&mut self, now: Moment) {
         let live: Vec<u32> = self.crew.live().collect();
         for slot in live {

@@ -263,6 +263,26 @@ fn r7_a_drain_ends_idle_workers_politely_and_the_rest_after_its_calls() {
     assert_eq!(story.machine.census(), over, "and nothing is started again");
 }
 
+#[test]
+fn r7_a_drain_whose_calls_are_over_calls_off_starts_that_are_under_way() {
+    let mut story = Story::<V3>::ready(2, 10);
+    story.submit(1, None);
+    story.submit(2, None);
+    // One that has answered is replaced at once.
+    story.reply(2, worker(1, 1));
+    story.submit(3, None);
+    let exited = story.happens(Event::WorkerExited { worker: worker(1, 1) });
+    assert_eq!(exited, [Action::Start(worker(1, 2))]);
+    story.submit(4, None);
+    story.happens(Event::Drain { until: story.now + Duration::from_secs(100) });
+    story.reply(1, worker(0, 1));
+    let kill = Action::Stop { worker: worker(1, 2), how: Stop::Kill };
+    assert!(!story.reply(4, worker(0, 1)).contains(&kill), "call 3 may still come back");
+    let (call, worker, sent) = (Ticket(3), worker(1, 1), Sent::All);
+    let lost = Event::CallBroke { call, worker, sent, cause: Breakage::Lost };
+    assert!(story.happens(lost).contains(&kill));
+}
+
 /// What was an index out of bounds somewhere below says now what it is.
 #[test]
 #[should_panic(expected = "whose sessions are bound to its slots is not resized")]

@@ -87,7 +87,7 @@ impl Model {
         let now = self.now;
         while self.starting().len() < self.terms.max_starting {
             let Some(slot) = (0..self.slots.len()).find(|slot| self.may_start(*slot)) else {
-                return;
+                break;
             };
             let slot = &mut self.slots[slot];
             slot.worker.generation += 1;
@@ -95,6 +95,11 @@ impl Model {
             slot.state = State::Starting;
             let worker = slot.worker;
             self.actions.push(Action::Start(worker));
+        }
+        if self.drain_until.is_some() && self.calls.is_empty() {
+            for worker in self.starting() {
+                self.retire(worker.slot, Stop::Kill);
+            }
         }
     }
 
