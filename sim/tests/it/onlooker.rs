@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use poolshift::clock::Moment;
 use poolshift::machine::Sent;
+use poolshift::meter::MeterSnapshot;
 use poolshift::router::policy::Reason;
-use poolshift::{Class, Lane, Outcome, Ran, WorkerId};
-use poolshift_sim::shell_rig::onlooker::Onlooker;
-use poolshift_sim::trace::{CallNo, Event, ExitHow, Frame, Stamp, Watcher};
+use poolshift::{Class, Lane, Outcome, PoolStatus, Ran, WorkerId};
+use poolshift_sim::shell_rig::onlooker::{Figures, Onlooker};
+use poolshift_sim::trace::{CallNo, Closing, Event, ExitHow, Frame, LaneClosing, Stamp, Watcher};
 
 const CALL: CallNo = CallNo(7);
 const OTHER: CallNo = CallNo(8);
 const W: WorkerId = WorkerId { slot: 0, generation: 1 };
+const SLACK: Duration = Duration::from_secs(2);
 const DEADLINE: Moment = Moment::from_nanos(1_000_000);
 
 type Told = (u64, Option<Lane>, Event);
@@ -49,12 +51,21 @@ fn route(epoch: u64) -> Told {
 
 /// The laws that this trace is found to break.
 fn broken(trace: &[Told]) -> Vec<&'static str> {
-    let mut onlooker = Onlooker::default();
+    told(Onlooker::default(), trace).violations().iter().map(|broken| broken.law).collect()
+}
+
+/// The same of a trace of many threads and processes.
+fn broken_in_real_time(trace: &[Told]) -> Vec<&'static str> {
+    let onlooker = told(Onlooker::of_real_time(SLACK), trace);
+    onlooker.violations().iter().map(|broken| broken.law).collect()
+}
+
+fn told(mut onlooker: Onlooker, trace: &[Told]) -> Onlooker {
     for (seq, (at, lane, event)) in trace.iter().enumerate() {
         let stamp = Stamp { at: Moment::from_nanos(*at), seq: seq as u64, lane: *lane };
         onlooker.event(stamp, event);
     }
-    onlooker.violations().iter().map(|broken| broken.law).collect()
+    onlooker
 }
 
 #[test]
@@ -67,7 +78,8 @@ fn each_bad_trace_breaks_its_law() {
     let replies = Event::Writes { worker: W, frame };
     let late = (DEADLINE + Duration::from_millis(254)).as_nanos();
     let told_late = (late, Some(Lane::V3), lost().2);
-    let table: [(&[&str], Vec<Told>); 20] = [
+    let unrun = || done(Outcome::Rejected, Ran::No, None);
+    let table: [(&[&str], Vec<Told>); 22] = [
         (&[], vec![submit(CALL), dispatch(0), executes(Lane::V3), route(0), own()]),
         (
             &[],
@@ -84,6 +96,8 @@ fn each_bad_trace_breaks_its_law() {
         (&["S14"], vec![submit(CALL), executes(Lane::V3), executes(Lane::V3), lost()]),
         (&["S14"], vec![submit(CALL), dispatch(0), dispatch(0)]),
         (&["S14"], vec![submit(CALL), executes(Lane::V3), done(Outcome::Draining, Ran::No, None)]),
+        (&["S14"], vec![submit(CALL), unrun(), executes(Lane::V3)]),
+        (&["S23"], vec![config(2, true), submit(CALL), route(2)]),
         (&["S19"], vec![submit(CALL), executes(Lane::V3), of_worker(replies), lost()]),
         (&["S24"], vec![submit(CALL), executes(Lane::V2), lost()]),
         (&["S13"], vec![submit(CALL), dispatch(DEADLINE.as_nanos() + 1)]),
@@ -96,4 +110,58 @@ fn each_bad_trace_breaks_its_law() {
         assert_eq!(broken(&trace), laws, "{trace:#?}");
     }
     assert_eq!(broken(&[of_worker(start), of_worker(Event::Drained)]), ["S17"]);
+}
+
+#[test]
+fn in_real_time_orders_are_looser_and_nothing_else_is() {
+    let raced = vec![config(2, false), submit(CALL), config(3, false), route(3)];
+    assert_eq!(broken_in_real_time(&raced), [""; 0]);
+    let unkilled = vec![config(2, true), submit(CALL), config(3, false), route(3)];
+    assert_eq!(broken_in_real_time(&unkilled), [""; 0]);
+    let old = vec![config(2, false), config(3, false), submit(CALL), route(2)];
+    assert_eq!(broken_in_real_time(&old), ["S23"]);
+    let killed = vec![config(2, true), submit(CALL), route(2)];
+    assert_eq!(broken_in_real_time(&killed), ["S23"]);
+    let lost = done(Outcome::WorkerLost, Ran::Maybe, None).2;
+    let told_at = |after: Duration| ((DEADLINE + after).as_nanos(), Some(Lane::V3), lost);
+    let late = Duration::from_millis(254);
+    let in_time = told_at(SLACK);
+    assert_eq!(broken_in_real_time(&[submit(CALL), in_time]), [""; 0]);
+    assert_eq!(broken_in_real_time(&[submit(CALL), told_at(SLACK + late)]), ["L1"]);
+}
+
+/// What is forgotten is not forgiven: the memory of a run is bounded, its laws are not.
+#[test]
+fn a_call_is_forgotten_a_minute_after_its_end_and_may_not_be_executed_then() {
+    let lost = done(Outcome::WorkerLost, Ran::Maybe, None);
+    let executed_at =
+        |seconds: u64| (seconds * 1_000_000_000, Some(Lane::V3), executes(Lane::V3).2);
+    let trace = |at| [submit(CALL), lost, executed_at(at)];
+    assert_eq!(broken(&trace(60)), [""; 0]);
+    assert_eq!(broken(&trace(61)), ["S2"]);
+}
+
+#[test]
+fn r18_the_figures_are_counts_of_calls() {
+    let own = done(Outcome::Ok, Ran::Yes, Some(CALL));
+    let figures = |trace: &[Told]| {
+        let mut onlooker = told(Onlooker::default(), trace);
+        let lanes = [(); 2].map(|()| LaneClosing {
+            status: PoolStatus::default(),
+            meter: MeterSnapshot::default(),
+            processes: 0,
+        });
+        onlooker.end(&Closing { at: Moment::ZERO, lanes });
+        let Figures { lost, duplicated, cross_talk } = onlooker.figures();
+        [lost, duplicated, cross_talk]
+    };
+    let runs = || executes(Lane::V3);
+    assert_eq!(figures(&[submit(CALL), runs(), own]), [0, 0, 0]);
+    assert_eq!(figures(&[submit(CALL), submit(OTHER), runs(), own]), [1, 0, 0]);
+    assert_eq!(figures(&[submit(CALL), runs(), runs(), own]), [0, 1, 0]);
+    assert_eq!(figures(&[submit(CALL), runs(), own, own]), [0, 1, 0]);
+    let crossed = done(Outcome::Ok, Ran::Yes, Some(OTHER));
+    assert_eq!(figures(&[submit(CALL), runs(), crossed]), [0, 0, 1]);
+    let unasked = done(Outcome::WorkerLost, Ran::Maybe, Some(CALL));
+    assert_eq!(figures(&[submit(CALL), runs(), unasked]), [0, 0, 1]);
 }
