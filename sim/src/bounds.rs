@@ -201,13 +201,18 @@ fn check_lane(lane: Lane, ground: &LaneGround) -> Result<(), Impossible> {
     span(&name("probe_after"), probes, Duration::from_millis(1), LONGEST_IDLE)
 }
 
-fn count(name: &str, value: u64, least: u64, most: u64) -> Result<(), Impossible> {
+pub(crate) fn count(name: &str, value: u64, least: u64, most: u64) -> Result<(), Impossible> {
     let name = || name.to_owned();
     let possible = (least..=most).contains(&value);
     possible.then_some(()).ok_or_else(|| Impossible::Count { name: name(), value, least, most })
 }
 
-fn span(name: &str, value: Duration, least: Duration, most: Duration) -> Result<(), Impossible> {
+pub(crate) fn span(
+    name: &str,
+    value: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<(), Impossible> {
     let name = || name.to_owned();
     let possible = (least..=most).contains(&value);
     possible.then_some(()).ok_or_else(|| Impossible::Span { name: name(), value, least, most })

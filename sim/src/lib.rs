@@ -15,6 +15,8 @@
 //! - [`steady`] keeps machines and pins where they are, to see what a call costs there.
 //! - [`shell_rig`] drives the *shell*, the pools' handles and the router on tokio's paused clock:
 //!   fake workers over in-memory pipes, behind the trait that production uses.
+//! - [`real`] sees the whole product, its Python processes too, from outside; [`chaos`] is a long
+//!   run of it under faults by seed.
 
 pub mod fault;
 pub mod trace;
@@ -45,3 +47,6 @@ pub mod steady;
 pub mod textbook;
 
 pub mod shell_rig;
+
+pub mod chaos;
+pub mod real;

@@ -8,6 +8,10 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// A law was broken, and the report says which: exit 1.
     Broken,
+    /// A law was broken among real processes, and the report says which: exit 3.
+    Gate,
+    /// There was no run: exit 1.
+    Failed(String),
     /// A run that must put every law to the test left some out: exit 1.
     Untested(String),
     /// It was asked wrongly: exit 2.
@@ -23,16 +27,17 @@ impl Failure {
         match self {
             Self::Broken | Self::Untested(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
+            Self::Gate => ExitCode::from(3),
             Self::Input(_) => ExitCode::from(4),
-            Self::Output(_) => ExitCode::from(1),
+            Self::Output(_) | Self::Failed(_) => ExitCode::from(1),
         }
     }
 
     /// Writes the message to stderr; if that is gone too, the exit code has to do.
     pub(crate) fn explain(&self) {
         let text = match self {
-            Self::Broken => return,
-            Self::Usage(text) | Self::Input(text) => text.clone(),
+            Self::Broken | Self::Gate => return,
+            Self::Usage(text) | Self::Input(text) | Self::Failed(text) => text.clone(),
             Self::Untested(laws) => format!(
                 "{laws} were not put to the test: raise --calls, a full run takes some 50000"
             ),

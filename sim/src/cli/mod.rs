@@ -1,5 +1,6 @@
 //! The subcommands: one file each.
 
+mod chaos;
 mod failure;
 mod input;
 mod plans;
@@ -24,7 +25,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage, 4 bad input file.";
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage, \
+    3 a law was broken among real processes, 4 bad input file.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -38,6 +40,8 @@ enum Command {
     Queue(queue::QueueArgs),
     /// The rig against every planted bug
     Planted(planted::PlantedArgs),
+    /// Real Python workers under load, while they are killed, stopped, slowed and made to lie
+    Chaos(chaos::ChaosArgs),
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -48,6 +52,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args, cli.json),
         Command::Queue(args) => queue::queue(&args, cli.json),
         Command::Planted(args) => planted::planted(&args, cli.json),
+        Command::Chaos(args) => chaos::chaos(&args, cli.json),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -71,7 +71,7 @@ pub(super) struct Planned {
 
 /// When a caller goes away.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Leaves {
+pub(crate) enum Leaves {
     /// When its call has been polled so often, and is not done.
     AtPoll(u64),
     /// After this long.

@@ -304,7 +304,10 @@ impl Rig {
 }
 
 /// The future's output, unless its caller leaves before; then the future has been dropped.
-async fn until_gone<T>(leaves: Option<Leaves>, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn until_gone<T>(
+    leaves: Option<Leaves>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     match leaves {
         None => Some(future.await),
         Some(Leaves::After(span)) => tokio::time::timeout(span, future).await.ok(),

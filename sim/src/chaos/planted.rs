@@ -1,0 +1,148 @@
+//! Bugs in the legacy lane's place: the proof that a chaos run sees something.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use poolshift::meter::MeterSnapshot;
+use poolshift::v2_session_pool::V2SessionPool;
+use poolshift::{Answer, Call, Pool, PoolStatus, SessionId};
+use serde_json::value::RawValue;
+
+/// How often the bug shows: at each so many answers.
+const EVERY: u64 = 3;
+
+/// What is wrong with the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// Two callers are given each other's answers.
+    AnswersSwapped,
+    /// A caller is never told.
+    CallLost,
+    /// A call is run again though it was answered.
+    CallRepeated,
+    /// A process of the run's is left behind.
+    ProcessLeft,
+    /// A descriptor is never closed.
+    DescriptorLeft,
+    /// A thread never ends.
+    ThreadLeft,
+}
+
+impl Planted {
+    /// Every bug.
+    pub const ALL: [Self; 6] = [
+        Self::AnswersSwapped,
+        Self::CallLost,
+        Self::CallRepeated,
+        Self::ProcessLeft,
+        Self::DescriptorLeft,
+        Self::ThreadLeft,
+    ];
+
+    /// The name on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AnswersSwapped => "answers_swapped",
+            Self::CallLost => "call_lost",
+            Self::CallRepeated => "call_repeated",
+            Self::ProcessLeft => "process_left",
+            Self::DescriptorLeft => "descriptor_left",
+            Self::ThreadLeft => "thread_left",
+        }
+    }
+}
+
+/// The pool behind lane V2 in a chaos run.
+pub(super) trait Legacy: Pool {
+    fn meter(&self) -> MeterSnapshot;
+}
+
+impl Legacy for V2SessionPool {
+    fn meter(&self) -> MeterSnapshot {
+        self.meter()
+    }
+}
+
+/// The legacy pool with a bug.
+#[derive(Debug)]
+pub(super) struct Infected {
+    pool: V2SessionPool,
+    bug: Planted,
+    /// The mark of the run's processes.
+    mark: (String, String),
+    answers: AtomicU64,
+    kept: Mutex<Option<Box<RawValue>>>,
+}
+
+impl Infected {
+    pub(super) fn new(pool: V2SessionPool, bug: Planted, mark: &str) -> Self {
+        let (name, value) = mark.split_once('=').expect("a mark is a variable");
+        let mark = (name.to_owned(), value.to_owned());
+        Self { pool, bug, mark, answers: AtomicU64::new(0), kept: Mutex::default() }
+    }
+
+    fn swap(&self, answer: &mut Answer) {
+        let Ok(result) = &mut answer.result else { return };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.as_mut() {
+            Some(kept) => std::mem::swap(kept, result),
+            None => *kept = Some(result.clone()),
+        }
+    }
+
+    /// It ends by itself, so that a run with a bug does not trouble the machine for long.
+    fn leave_process(&self) {
+        let mut child = Command::new("sleep");
+        let (name, value) = &self.mark;
+        child.arg("20").env(name, value).process_group(0);
+        child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        drop(child.spawn());
+    }
+}
+
+impl Legacy for Infected {
+    fn meter(&self) -> MeterSnapshot {
+        self.pool.meter()
+    }
+}
+
+impl Pool for Infected {
+    async fn call(&self, call: Call) -> Answer {
+        let again = (self.bug == Planted::CallRepeated).then(|| call.clone());
+        let mut answer = self.pool.call(call).await;
+        let count = self.answers.fetch_add(1, Ordering::Relaxed);
+        let shows = count % EVERY == EVERY - 1;
+        match self.bug {
+            _ if !shows => {}
+            Planted::AnswersSwapped => self.swap(&mut answer),
+            Planted::CallLost => std::future::pending().await,
+            Planted::CallRepeated => {
+                let again = again.expect("it was kept for this");
+                drop(self.pool.call(again).await);
+            }
+            Planted::ProcessLeft if count < EVERY => self.leave_process(),
+            Planted::DescriptorLeft => std::mem::forget(std::fs::File::open("/dev/null")),
+            Planted::ThreadLeft if count < EVERY => {
+                std::thread::spawn(std::thread::park);
+            }
+            Planted::ProcessLeft | Planted::ThreadLeft => {}
+        }
+        answer
+    }
+
+    fn end_session(&self, session: &SessionId) {
+        self.pool.end_session(session);
+    }
+
+    async fn drain(&self, limit: Duration) {
+        self.pool.drain(limit).await;
+    }
+
+    fn status(&self) -> PoolStatus {
+        self.pool.status()
+    }
+}
