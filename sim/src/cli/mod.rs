@@ -26,7 +26,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage, \
-    3 a law was broken among real processes, 4 bad input file.";
+    3 a law was broken among real processes, or two worlds differ, 4 bad input file.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -5,6 +5,8 @@
 //!   order, with what the workers noted in their [`ledgers`], under the eyes of the
 //!   [`Onlooker`](crate::shell_rig::onlooker::Onlooker).
 //! - [`kernel`] is what the operating system knows: processes, descriptors, threads, memory.
+//! - [`mod@replay`] runs a plan file in this world and compares: `stage` plays it, `means` says how
+//!   its events are done and which cannot be, [`ending`] is what is compared.
 //!
 //! # What is seen
 //!
@@ -14,9 +16,13 @@
 //! must hold of processes is judged by the kernel's count of them.
 
 pub(crate) mod caller;
+pub mod ending;
 pub(crate) mod ground;
 pub mod kernel;
 pub mod ledgers;
+mod means;
 pub(crate) mod operators;
 pub mod recorder;
+pub mod replay;
 pub mod site;
+mod stage;

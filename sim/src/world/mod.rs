@@ -16,6 +16,7 @@ mod rig;
 mod scene;
 mod strikes;
 mod switch;
+pub(crate) mod work;
 mod worker;
 
 use std::collections::VecDeque;

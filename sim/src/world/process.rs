@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use poolshift::WorkerId;
 use poolshift::clock::Moment;
-use poolshift::machine::{PoolMachine, Reply, Ticket};
+use poolshift::machine::{PoolMachine, Ticket};
 
 use crate::fault::Fault;
 use crate::rng::Stream;
 use crate::trace::{CallNo, Event, ExitHow, Frame, Watcher};
 use crate::world::pool::Pool;
 use crate::world::scene::{Due, Matter, Scene};
+use crate::world::work::Work;
 use crate::world::worker::{Holder, Job, Letter};
 
 /// SIGKILL.
@@ -34,13 +35,7 @@ impl<M: PoolMachine> Pool<M> {
     ) {
         let until = scene.bookings.get(ticket).expect("it has just been written").until;
         let call = CallNo(ticket.0);
-        let kind = if stream.chance(scene.options.raises) { Reply::Raised } else { Reply::Ok };
-        let recycles = scene.options.recycles;
-        let slow = fault == Some(Fault::SlowWorker);
-        let recycle = slow || recycles > 0 && stream.chance(recycles);
-        let mean = scene.options.mean_service.as_nanos() as u64;
-        let work = scene.options.service.draw(mean, stream);
-        let work = Duration::from_nanos(if slow { work.saturating_mul(10) } else { work });
+        let Work { kind, recycle, takes } = Work::draw(&scene.options, fault, stream);
         let id = self.seats[worker.slot as usize].process.asked;
         self.seats[worker.slot as usize].process.job =
             Some(Job { id, call: Some(call), fault, kind, recycle });
@@ -53,7 +48,7 @@ impl<M: PoolMachine> Pool<M> {
         let at = match fault {
             Some(Fault::Hang) => return,
             Some(Fault::LateReply | Fault::Frozen) => lateness(until, stream),
-            _ => scene.now + work,
+            _ => scene.now + takes,
         };
         scene.at(at, Due::Worker(self.lane, worker, Matter::Works));
     }

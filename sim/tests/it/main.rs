@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
+mod both_worlds;
 mod chaos;
 mod command;
 mod cost;

@@ -1,5 +1,7 @@
 //! `poolshift-sim replay`: a plan once more, line by line.
 
+mod both_worlds;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,6 +21,13 @@ pub(crate) struct ReplayArgs {
     /// Replay it on a planted bug, and not on the product
     #[arg(long, value_name = "BUG", hide = true)]
     planted: Option<String>,
+    /// Replay it on real Python workers too, and compare how each call ends
+    #[arg(long, conflicts_with = "planted")]
+    real: bool,
+    /// How many times slower the real workers' time goes: 1 to 100
+    #[arg(long, requires = "real", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    slower: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,6 +40,9 @@ struct Report<'a> {
 }
 
 pub(crate) fn replay(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
+    if args.real {
+        return both_worlds::replay(&args.plan, args.slower, json);
+    }
     let subject = subject(args.planted.as_deref())?;
     let plan = read(&args.plan, Plan::parse)?;
     let mut trace = Opening::default();
