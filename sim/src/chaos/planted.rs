@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +10,6 @@ use poolshift::meter::MeterSnapshot;
 use poolshift::v2_session_pool::V2SessionPool;
 use poolshift::{Answer, Call, Pool, PoolStatus, SessionId};
 use serde_json::value::RawValue;
-
-/// How often the bug shows: at each so many answers.
-const EVERY: u64 = 3;
 
 /// What is wrong with the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +64,14 @@ impl Legacy for V2SessionPool {
     }
 }
 
-/// The legacy pool with a bug.
+/// The legacy pool with a bug, which shows at each answer; one process and one thread are enough.
 #[derive(Debug)]
 pub(super) struct Infected {
     pool: V2SessionPool,
     bug: Planted,
     /// The mark of the run's processes.
     mark: (String, String),
-    answers: AtomicU64,
+    has_answered: AtomicBool,
     kept: Mutex<Option<Box<RawValue>>>,
 }
 
@@ -82,7 +79,7 @@ impl Infected {
     pub(super) fn new(pool: V2SessionPool, bug: Planted, mark: &str) -> Self {
         let (name, value) = mark.split_once('=').expect("a mark is a variable");
         let mark = (name.to_owned(), value.to_owned());
-        Self { pool, bug, mark, answers: AtomicU64::new(0), kept: Mutex::default() }
+        Self { pool, bug, mark, has_answered: AtomicBool::new(false), kept: Mutex::default() }
     }
 
     fn swap(&self, answer: &mut Answer) {
@@ -114,19 +111,17 @@ impl Pool for Infected {
     async fn call(&self, call: Call) -> Answer {
         let again = (self.bug == Planted::CallRepeated).then(|| call.clone());
         let mut answer = self.pool.call(call).await;
-        let count = self.answers.fetch_add(1, Ordering::Relaxed);
-        let shows = count % EVERY == EVERY - 1;
+        let is_first = !self.has_answered.swap(true, Ordering::Relaxed);
         match self.bug {
-            _ if !shows => {}
             Planted::AnswersSwapped => self.swap(&mut answer),
             Planted::CallLost => std::future::pending().await,
             Planted::CallRepeated => {
                 let again = again.expect("it was kept for this");
                 drop(self.pool.call(again).await);
             }
-            Planted::ProcessLeft if count < EVERY => self.leave_process(),
+            Planted::ProcessLeft if is_first => self.leave_process(),
             Planted::DescriptorLeft => std::mem::forget(std::fs::File::open("/dev/null")),
-            Planted::ThreadLeft if count < EVERY => {
+            Planted::ThreadLeft if is_first => {
                 std::thread::spawn(std::thread::park);
             }
             Planted::ProcessLeft | Planted::ThreadLeft => {}

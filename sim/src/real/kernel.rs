@@ -88,14 +88,15 @@ pub fn kin(mark: &str) -> io::Result<Vec<Kin>> {
     Ok(kin)
 }
 
-/// What is left of the run's workers, zombies included, when there is no more hope that they go.
+/// What lives on of the run's workers and of what they started, when there is no more hope that it
+/// goes. Of a zombie nobody can say whose it was.
 ///
 /// # Errors
 /// As [`kin`].
 pub async fn leftovers(mark: &str) -> io::Result<Vec<Kin>> {
     let look = || {
         let mut left = kin(mark)?;
-        left.retain(|kin| kin.is_marked || kin.is_zombie);
+        left.retain(|kin| kin.is_marked);
         Ok(left)
     };
     settled(look, Vec::is_empty).await

@@ -20,6 +20,7 @@ pub(crate) fn at_request(fault: Fault) -> Result<&'static str, &'static str> {
     Ok(match fault {
         Fault::CrashAfterRead => r#""exits""#,
         Fault::CrashMidFrame => r#""cut","at":20"#,
+        // A moment later, since a real process has no instant: a call may come between.
         Fault::ReplyThenExit => r#""reply_and_die""#,
         Fault::Hang => r#""pause""#,
         Fault::Frozen => r#""freeze""#,
