@@ -112,12 +112,27 @@ impl CallId {
     }
 }
 
+impl CallId {
+    /// The digits of a random id.
+    pub const RANDOM_BYTES: usize = 32;
+
+    /// The id as it is printed; digits are written into the buffer, so that nothing is allocated.
+    #[must_use]
+    pub fn text<'a>(&'a self, digits: &'a mut [u8; Self::RANDOM_BYTES]) -> &'a str {
+        let bits = match self {
+            Self::Given(text) => return text,
+            Self::Random(bits) => *bits,
+        };
+        for (index, digit) in digits.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(bits >> (124 - 4 * index) & 0xf) as usize];
+        }
+        std::str::from_utf8(digits).expect("hexadecimal digits are ASCII")
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given(text) => f.write_str(text),
-            Self::Random(bits) => write!(f, "{bits:032x}"),
-        }
+        f.write_str(self.text(&mut [0; Self::RANDOM_BYTES]))
     }
 }
 
@@ -360,6 +375,13 @@ mod tests {
         assert_eq!(spliced("{}", Some("\""), None), r#"{"session_id":"\""}"#);
         let both = spliced(r#"{"a":0}"#, Some("s"), Some(("a", "[]")));
         assert_eq!(both, r#"{"a":0,"session_id":"s","a":[]}"#);
+    }
+
+    #[test]
+    fn a_random_id_is_printed_as_32_digits() {
+        for bits in [0, 1, 0x0123_4567_89ab_cdef_u128 << 60, u128::MAX] {
+            assert_eq!(CallId::Random(bits).to_string(), format!("{bits:032x}"));
+        }
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Which sessions come first: a stable hash, the same in every process and every language.
 
-use std::io::Cursor;
-
 /// Buckets are numbered from 0; a percentage in thousandths is a number of buckets.
 pub const BUCKETS: u32 = 100_000;
 
@@ -31,35 +29,51 @@ pub struct Draw {
 #[must_use]
 pub fn draw(flag: &str, key: &str) -> Draw {
     assert!(!key.is_empty(), "an empty key is never hashed");
-    let mut bytes = vec![0x82];
-    write_text(flag, &mut bytes);
-    write_text(key, &mut bytes);
-    let hash = murmur3::murmur3_32(&mut Cursor::new(bytes), 0).expect("memory can be read");
+    const PAIR: u8 = 0x82;
+    let ((flag_head, flag_bytes), (key_head, key_bytes)) = (text_head(flag), text_head(key));
+    let [flag_head, key_head] = [&flag_head[..flag_bytes], &key_head[..key_bytes]];
+    let parts = [&[PAIR], flag_head, flag.as_bytes(), key_head, key.as_bytes()];
+    // Put together on the stack, where flags and keys of usual lengths fit.
+    let mut room = [0; 256];
+    let bytes = parts.iter().map(|part| part.len()).sum();
+    let hash = match room.get_mut(..bytes) {
+        Some(room) => {
+            let mut rest = &mut *room;
+            for part in parts {
+                let (place, after) = rest.split_at_mut(part.len());
+                place.copy_from_slice(part);
+                rest = after;
+            }
+            murmur3::murmur3_32(&mut &*room, 0)
+        }
+        None => murmur3::murmur3_32(&mut &*parts.concat(), 0),
+    };
+    let hash = hash.expect("memory can be read");
     let bucket = (u64::from(hash) * u64::from(BUCKETS)) >> 32;
     Draw { hash, bucket: u32::try_from(bucket).expect("a product shifted by 32 bits") }
 }
 
-/// A CBOR text string with its shortest length (RFC 8949, section 4.2.1).
-fn write_text(text: &str, out: &mut Vec<u8>) {
+/// What CBOR writes before a text, its shortest length (RFC 8949, section 4.2.1), and how many
+/// bytes of it count.
+fn text_head(text: &str) -> ([u8; 5], usize) {
     const TEXT: u8 = 0x60;
-    let length = text.len() as u64;
+    let length = text.len();
+    let [.., high, low] = length.to_be_bytes();
     match length {
-        0..=23 => out.push(TEXT | length as u8),
-        24..=0xff => out.extend([TEXT | 24, length as u8]),
-        0x100..=0xffff => {
-            out.push(TEXT | 25);
-            out.extend((length as u16).to_be_bytes());
-        }
+        0..=23 => ([TEXT | low, 0, 0, 0, 0], 1),
+        24..=0xff => ([TEXT | 24, low, 0, 0, 0], 2),
+        0x100..=0xffff => ([TEXT | 25, high, low, 0, 0], 3),
         _ => {
-            out.push(TEXT | 26);
-            out.extend((length as u32).to_be_bytes());
+            let [a, b, c, d] = (length as u32).to_be_bytes();
+            ([TEXT | 26, a, b, c, d], 5)
         }
     }
-    out.extend(text.as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     #[test]
@@ -88,6 +102,17 @@ mod tests {
         assert_ne!(draw("ab", "c").hash, draw("a", "bc").hash);
     }
 
+    #[test]
+    fn r12_long_keys_are_drawn_like_short_ones() {
+        for length in 1..600 {
+            let (flag, key) = ("v3-rollout", "k".repeat(length));
+            let (head, count) = text_head(&key);
+            let bytes = [b"\x82\x6a", flag.as_bytes(), &head[..count], key.as_bytes()].concat();
+            let hash = murmur3::murmur3_32(&mut Cursor::new(bytes), 0).unwrap();
+            assert_eq!(draw(flag, &key).hash, hash, "{length}");
+        }
+    }
+
     /// RFC 8949, section 3.1: both sides of each edge.
     #[test]
     fn r12_a_length_is_written_in_its_shortest_form() {
@@ -102,9 +127,8 @@ mod tests {
             (70_000, &[0x7a, 0, 1, 0x11, 0x70]),
         ];
         for (length, head) in heads {
-            let mut bytes = Vec::new();
-            write_text(&"x".repeat(length), &mut bytes);
-            assert_eq!((&bytes[..head.len()], bytes.len()), (head, head.len() + length));
+            let (bytes, count) = text_head(&"x".repeat(length));
+            assert_eq!(&bytes[..count], head);
         }
     }
 }

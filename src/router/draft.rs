@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::call::Class;
 use crate::router::file::{FORMAT, Standing};
 use crate::router::percent::Percent;
+use crate::router::rules::Rules;
 
 /// What can be done to a rollout file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub enum Action {
     Kill,
     /// The kill switch off.
     Unkill,
-    /// Every share to 0, at once and for live sessions too.
+    /// Every share to 0, at once and for live sessions too; rules are suspended until a human
+    /// deletes `rules_suspended`, since they do not go by shares.
     Rollback,
 }
 
@@ -77,6 +79,9 @@ pub fn draft(old: &str, action: Action, version: u64) -> String {
         Action::Rollback => {
             put(table, "percent", value(Percent::ZERO));
             table.remove("classes");
+            if table.contains_key("rules") {
+                put(table, "rules_suspended", Value::from(true));
+            }
         }
     }
     document.to_string()
@@ -104,7 +109,44 @@ pub fn restored(standing: &Standing) -> String {
             }
         }
     }
+    restore_rules(table, &standing.rules);
     document.to_string()
+}
+
+fn restore_rules(table: &mut Table, rules: &Rules) {
+    if !rules.force_attrs().is_empty() {
+        put(table, "force_attrs", list(rules.force_attrs()));
+    }
+    if rules.are_suspended() {
+        put(table, "rules_suspended", Value::from(true));
+    }
+    if rules.list().is_empty() {
+        return;
+    }
+    let mut tables = ArrayOfTables::new();
+    for rule in rules.list() {
+        let mut table = Table::new();
+        if let Some(name) = &rule.name {
+            put(&mut table, "name", Value::from(name));
+        }
+        let classes: Vec<String> = rule.classes.iter().map(|c| c.as_str().to_owned()).collect();
+        let lists =
+            [("commands", &rule.commands), ("classes", &classes), ("sessions", &rule.sessions)];
+        for (key, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+            put(&mut table, key, list(values));
+        }
+        if !rule.attrs.is_empty() {
+            let attrs = rule.attrs.iter().map(|(attr, values)| (attr, list(values)));
+            put(&mut table, "attrs", Value::InlineTable(InlineTable::from_iter(attrs)));
+        }
+        put(&mut table, "lane", Value::from(rule.lane.as_str()));
+        tables.push(table);
+    }
+    table.insert("rules", Item::ArrayOfTables(tables));
+}
+
+fn list(texts: &[String]) -> Value {
+    Value::Array(texts.iter().collect::<Array>())
 }
 
 /// The kill switch and nothing else, for a file that cannot be understood.
@@ -189,6 +231,9 @@ mod tests {
             "percent = 12.5\n",
             "percent = 50\nkilled = true\nflag = \"f\"\n[classes]\nread = 60\ncritical = 0.001\n",
             "killed = true\n",
+            "percent = 1\nrules_suspended = true\nforce_attrs = [\"x\"]\n\
+             [[rules]]\nname = \"n\"\ncommands = \"a\"\nclasses = [\"read\"]\nlane = \"v2\"\n\
+             [[rules]]\nsessions = [\"s\", \"t\"]\nattrs = { \"a b\" = \"1\" }\nlane = \"draw\"\n",
         ] {
             let standing = RolloutFile::parse(text).unwrap().standing();
             let again = restored(&standing);
@@ -217,6 +262,9 @@ mod tests {
         assert_eq!(of(&draft(&killed, Action::Unkill, 4)), of(&less));
         assert_eq!(of(&draft(&less, set("60", None, true), 4)), (Some([60_000; 3]), false));
         assert_eq!(of(&draft(&less, Action::Rollback, 4)), (Some([0; 3]), false));
+        let ruled = format!("{less}\n[[rules]]\ncommands = \"echo\"\nlane = \"v3\"\n");
+        let back = RolloutFile::parse(&draft(&ruled, Action::Rollback, 4)).unwrap();
+        assert!(back.rules.are_suspended() && back.rules.list().len() == 1);
         assert_eq!(of(&draft(&emergency(7), Action::Unkill, 8)), (Some([0; 3]), false));
     }
 }

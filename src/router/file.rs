@@ -8,6 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::router::percent::Percent;
 use crate::router::policy::{Percents, Policy};
+use crate::router::reader::Reader;
+use crate::router::rules::{self, Rules};
 
 /// What a rollout file says.
 ///
@@ -18,7 +20,7 @@ use crate::router::policy::{Percents, Policy};
 /// critical = 0
 /// ```
 ///
-/// `percent` may be left out of a file that says `killed = true`.
+/// `percent` may be left out of a file that says `killed = true`. [`rules`] come below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolloutFile {
     /// Raised by each change; a file without one counts as new whenever it differs.
@@ -31,6 +33,8 @@ pub struct RolloutFile {
     pub killed: bool,
     /// The salt of the buckets, if the file sets it.
     pub flag: Option<Arc<str>>,
+    /// The calls that go by what they are.
+    pub rules: Arc<Rules>,
     /// The hash of the audit line that put the file into place, if the tool wrote it.
     pub audit: Option<Arc<str>>,
 }
@@ -47,6 +51,13 @@ pub struct Standing {
     pub killed: bool,
     /// The salt of the buckets, if the file sets it.
     pub flag: Option<Arc<str>>,
+    /// The calls that go by what they are.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub rules: Arc<Rules>,
+}
+
+fn are_none(rules: &Arc<Rules>) -> bool {
+    rules.are_none()
 }
 
 /// Why a file is refused; the last good one stays in force.
@@ -67,10 +78,6 @@ pub const FORMAT: u64 = 1;
 /// More changes than anybody makes; the next version must always be a number that TOML and JSON
 /// can carry.
 pub const MAX_VERSION: u64 = 1 << 53;
-
-const KEYS: [&str; 9] =
-    ["format", "version", "percent", "classes", "killed", "flag", "reason", "actor", "audit"];
-const CLASSES: [&str; 3] = ["read", "write", "critical"];
 
 impl RolloutFile {
     /// Reads a file's bytes, as they were found on disk.
@@ -105,9 +112,9 @@ impl RolloutFile {
         let table = DeTable::parse(text)
             .map_err(|error| bad(vec![syntax(text, &error)], false, None))?
             .into_inner();
-        let mut parser = Parser { text, problems: Vec::new() };
-        let format = parser.whole_number(&table, "format").filter(|format| *format > FORMAT);
-        let file = parser.file(&table);
+        let mut reader = Reader::new(text);
+        let format = whole_number(&mut reader, &table, "format").filter(|format| *format > FORMAT);
+        let file = read(&mut reader, &table);
         if let Some(format) = format {
             // Whatever else is strange in it is not a mistake.
             let problem = format!(
@@ -116,17 +123,17 @@ impl RolloutFile {
             );
             return Err(bad(vec![problem], file.killed, Some(format)));
         }
-        if parser.problems.is_empty() {
+        if reader.problems.is_empty() {
             return Ok(file);
         }
-        Err(bad(parser.problems, file.killed, None))
+        Err(bad(reader.problems, file.killed, None))
     }
 
     /// What it says about the rollout.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        let Self { version, percents, killed, ref flag, .. } = *self;
-        Standing { version, percents, killed, flag: flag.clone() }
+        let Self { version, percents, killed, ref flag, ref rules, .. } = *self;
+        Standing { version, percents, killed, flag: flag.clone(), rules: Arc::clone(rules) }
     }
 
     /// The kill switch and nothing else.
@@ -145,6 +152,11 @@ impl RolloutFile {
             killed: self.killed,
             percents: self.percents.unwrap_or(in_force.percents),
             whole_sessions: in_force.whole_sessions,
+            // A kill switch alone leaves them as they are, as it does with the shares.
+            rules: Arc::clone(match self.percents {
+                Some(_) => &self.rules,
+                None => &in_force.rules,
+            }),
         }
     }
 }
@@ -167,108 +179,88 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}: {}", error.message().replace('\n', "; "))
 }
 
-struct Parser<'a> {
-    text: &'a str,
-    problems: Vec<String>,
+const KEYS: [&str; 12] = [
+    "format",
+    "version",
+    "percent",
+    "classes",
+    "killed",
+    "flag",
+    "rules",
+    "rules_suspended",
+    "force_attrs",
+    "reason",
+    "actor",
+    "audit",
+];
+const CLASSES: [&str; 3] = ["read", "write", "critical"];
+
+fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> RolloutFile {
+    reader.only(table, &KEYS);
+    let killed = reader.take(table, "killed", "true or false", |value| value.as_bool());
+    let killed = killed.unwrap_or_default();
+    // An editor that writes in place shows an empty file first, which must not roll back.
+    let silent = !table.contains_key("percent");
+    if silent && !killed {
+        reader.problems.push("no percent; write V3's share, such as percent = 12.5".to_owned());
+    }
+    let percent = share(reader, table, "percent");
+    let percents = shares(reader, table, percent.unwrap_or(Percent::ZERO));
+    RolloutFile {
+        version: version(reader, table),
+        percent,
+        percents: percents.filter(|_| !silent),
+        killed,
+        flag: reader.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
+        rules: Arc::new(rules::read(reader, table)),
+        audit: reader.take(table, "audit", "a text", |value| value.as_str().map(Arc::from)),
+    }
 }
 
-impl Parser<'_> {
-    fn file(&mut self, table: &DeTable<'_>) -> RolloutFile {
-        self.only(table, &KEYS);
-        let killed = self.take(table, "killed", "true or false", |value| value.as_bool());
-        let killed = killed.unwrap_or_default();
-        // An editor that writes in place shows an empty file first, which must not roll back.
-        let silent = !table.contains_key("percent");
-        if silent && !killed {
-            self.problems.push("no percent; write V3's share, such as percent = 12.5".to_owned());
-        }
-        let percent = self.percent(table, "percent");
-        let percents = self.percents(table, percent.unwrap_or(Percent::ZERO));
-        RolloutFile {
-            version: self.version(table),
-            percent,
-            percents: percents.filter(|_| !silent),
-            killed,
-            flag: self.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
-            audit: self.take(table, "audit", "a text", |value| value.as_str().map(Arc::from)),
-        }
+fn version(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<u64> {
+    let version = whole_number(reader, table, "version")?;
+    if version > MAX_VERSION {
+        reader.problems.push(format!("version = {version} is above {MAX_VERSION}"));
     }
+    Some(version)
+}
 
-    fn version(&mut self, table: &DeTable<'_>) -> Option<u64> {
-        let version = self.whole_number(table, "version")?;
-        if version > MAX_VERSION {
-            self.problems.push(format!("version = {version} is above {MAX_VERSION}"));
-        }
-        Some(version)
-    }
+fn whole_number(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<u64> {
+    reader.take(table, key, "a whole number", |value| match value {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+        _ => None,
+    })
+}
 
-    fn whole_number(&mut self, table: &DeTable<'_>, key: &str) -> Option<u64> {
-        self.take(table, key, "a whole number", |value| match value {
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-            _ => None,
-        })
-    }
-
-    fn percents(&mut self, table: &DeTable<'_>, percent: Percent) -> Option<Percents> {
-        let mut of = [percent; 3];
-        if table.contains_key("classes") {
-            let is_table = |value: &DeValue<'_>| value.as_table().map(|_| ());
-            self.take(table, "classes", "a section of percentages", is_table)?;
-            let classes = table.get("classes")?.get_ref().as_table()?;
-            self.only(classes, &CLASSES);
-            for (slot, class) in of.iter_mut().zip(CLASSES) {
-                *slot = self.percent(classes, class).unwrap_or(percent);
-            }
-        }
-        let [read, write, critical] = of;
-        let percents = Percents::new(read, write, critical);
-        // Only a section of classes can put them out of order.
-        let at = table.get_key_value("classes").map_or(0, |(key, _)| key.span().start);
-        let line = self.line(at);
-        percents.map_err(|error| self.problems.push(format!("line {line}: {error}"))).ok()
-    }
-
-    /// From the number's own text, so that no float comes between.
-    fn percent(&mut self, table: &DeTable<'_>, key: &str) -> Option<Percent> {
-        self.take(table, key, "0 to 100 with at most three decimals", |value| {
-            let text = match value {
-                DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-                DeValue::Float(number) => number.as_str(),
-                DeValue::String(text) => text.as_ref(),
-                _ => return None,
-            };
-            text.parse().ok()
-        })
-    }
-
-    fn take<T>(
-        &mut self,
-        table: &DeTable<'_>,
-        key: &str,
-        expected: &str,
-        read: impl FnOnce(&DeValue<'_>) -> Option<T>,
-    ) -> Option<T> {
-        let value = table.get(key)?;
-        let taken = read(value.get_ref());
-        if taken.is_none() {
-            let line = self.line(value.span().start);
-            let found = &self.text[value.span()];
-            self.problems.push(format!("line {line}: {key} = {found} is not {expected}"));
-        }
-        taken
-    }
-
-    fn only(&mut self, table: &DeTable<'_>, known: &[&str]) {
-        for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
-            let line = self.line(key.span().start);
-            let known = known.join(", ");
-            self.problems.push(format!("line {line}: no key {}; known are {known}", key.get_ref()));
+fn shares(reader: &mut Reader<'_>, table: &DeTable<'_>, percent: Percent) -> Option<Percents> {
+    let mut of = [percent; 3];
+    if table.contains_key("classes") {
+        let is_table = |value: &DeValue<'_>| value.as_table().map(|_| ());
+        reader.take(table, "classes", "a section of percentages", is_table)?;
+        let classes = table.get("classes")?.get_ref().as_table()?;
+        reader.only(classes, &CLASSES);
+        for (slot, class) in of.iter_mut().zip(CLASSES) {
+            *slot = share(reader, classes, class).unwrap_or(percent);
         }
     }
+    let [read, write, critical] = of;
+    let percents = Percents::new(read, write, critical);
+    // Only a section of classes can put them out of order.
+    let at = table.get_key_value("classes").map_or(0, |(key, _)| key.span().start);
+    percents.map_err(|error| reader.problem(at, &error.to_string())).ok()
+}
 
-    fn line(&self, offset: usize) -> usize {
-        self.text[..offset].matches('\n').count() + 1
-    }
+/// From the number's own text, so that no float comes between.
+fn share(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<Percent> {
+    reader.take(table, key, "0 to 100 with at most three decimals", |value| {
+        let text = match value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            DeValue::String(text) => text.as_ref(),
+            _ => return None,
+        };
+        text.parse().ok()
+    })
 }
 
 #[cfg(test)]

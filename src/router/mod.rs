@@ -11,6 +11,8 @@ pub mod percent;
 pub mod pins;
 pub mod policy;
 pub mod ramp;
+mod reader;
+pub mod rules;
 pub mod stage;
 pub mod watch;
 
@@ -21,12 +23,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch::{Receiver, Sender};
 
-use crate::call::{Answer, Call, Class, Lane, SessionId};
+use crate::call::{Answer, Call, CallId, Class, Lane, SessionId};
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::router::file::RolloutFile;
 use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
-use crate::router::policy::{Decision, Illegal, Percents, Policy};
+use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
 use crate::session::Sessions;
 
 /// Two pools behind one door.
@@ -43,6 +45,8 @@ pub struct Router<Legacy, Next> {
     /// The epoch in force, told once it is: the policy is stored, and the pins have followed.
     changed: Sender<u64>,
     draws: [AtomicU64; 2],
+    forced: AtomicU64,
+    ruled: AtomicU64,
     sessions: Arc<Sessions>,
     clock: Clock,
 }
@@ -65,6 +69,15 @@ pub struct Draws {
     pub v2: u64,
     /// To the new pool.
     pub v3: u64,
+}
+
+/// How many calls got their lane from somebody, and not by chance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directed {
+    /// From their caller.
+    pub forced: u64,
+    /// From a rule.
+    pub ruled: u64,
 }
 
 /// How pins are kept (R14).
@@ -96,6 +109,8 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
             shards,
             changing: Mutex::new(()),
             draws: Default::default(),
+            forced: AtomicU64::new(0),
+            ruled: AtomicU64::new(0),
             sessions,
             clock,
         }
@@ -122,26 +137,43 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         Routed { decision, class, answer }
     }
 
-    /// Where the call goes (R12): killed, then forced, then pinned, then the percentage.
-    fn decide(&self, call: &Call) -> Decision {
-        let decision = match (&call.session, call.forced) {
-            (session, Some(lane)) => {
-                let _shard = session.as_ref().map(|session| self.shard(session));
-                self.policy.load().decide_forced(lane)
-            }
-            (Some(session), None) => {
+    /// Where a call of this class goes (R12): killed, then forced, then by a rule, then pinned,
+    /// then the percentage. Counts and pins as [`Router::call`] does, which asks it.
+    ///
+    /// Allocates nothing but the pin of a session's first call.
+    pub fn decide(&self, call: &Call) -> Decision {
+        let decision = match &call.session {
+            Some(session) => {
+                let now = self.clock.now();
                 let mut shard = self.shard(session);
                 // Under the shard's lock: a kill walks all shards after it has stored its
                 // policy, so whatever was pinned by an older one is dropped again (R13).
                 let policy = self.policy.load();
-                shard.decide(self.clock.now(), session, call.class, &policy)
+                let directed = policy.directed(call).filter(|_| !policy.killed);
+                if directed.is_some() {
+                    shard.refresh(now, session);
+                }
+                directed.unwrap_or_else(|| shard.decide(now, session, call.class, &policy))
             }
-            (None, None) => self.policy.load().decide_anonymous(&call.id.to_string(), call.class),
+            None => {
+                let policy = self.policy.load();
+                let mut digits = [0; CallId::RANDOM_BYTES];
+                let id = call.id.text(&mut digits);
+                policy.directed(call).unwrap_or_else(|| policy.decide_anonymous(id, call.class))
+            }
         };
-        if decision.drawn {
-            self.draws[decision.lane as usize].fetch_add(1, Ordering::Relaxed);
-        }
+        self.count(decision);
         decision
+    }
+
+    fn count(&self, decision: Decision) {
+        let counter = match decision.reason {
+            Reason::Forced => &self.forced,
+            Reason::Rule => &self.ruled,
+            _ if decision.drawn => &self.draws[decision.lane as usize],
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The policy in force.
@@ -172,7 +204,15 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     /// If the change is not allowed; the policy in force then stays, but for the kill switch,
     /// which is heard whatever else the file says.
     pub fn apply(&self, file: &RolloutFile) -> Result<Arc<Policy>, Illegal> {
-        let replaced = self.replace(|policy| file.policy(policy));
+        let commands = self.sessions.commands();
+        let unknown = file.rules.unknown_command(|command| commands.knows(command));
+        let replaced = match unknown {
+            Some((rule, command)) => {
+                let (rule, command) = (usize::from(rule) + 1, command.to_owned());
+                Err(Illegal::UnknownCommand { rule, command })
+            }
+            None => self.replace(|policy| file.policy(policy)),
+        };
         if replaced.is_err() && file.killed {
             self.kill();
         }
@@ -212,6 +252,13 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     pub fn draws(&self) -> Draws {
         let of = |lane: Lane| self.draws[lane as usize].load(Ordering::Relaxed);
         Draws { v2: of(Lane::V2), v3: of(Lane::V3) }
+    }
+
+    /// Calls so far whose lane was not drawn, but for the kill switch.
+    #[must_use]
+    pub fn directed(&self) -> Directed {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Directed { forced: of(&self.forced), ruled: of(&self.ruled) }
     }
 
     /// The epoch in force, whenever it changes.

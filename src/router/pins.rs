@@ -87,9 +87,10 @@ impl PinShard {
         policy: &Policy,
     ) -> Decision {
         self.forget_expired(now);
-        let epoch = policy.epoch;
+        let (epoch, rule) = (policy.epoch, None);
         if policy.killed {
-            return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
+            let (lane, reason) = (Lane::V2, Reason::Killed);
+            return Decision { lane, reason, epoch, drawn: false, rule };
         }
         let drawn = !self.is_live(now, session);
         if drawn {
@@ -103,7 +104,14 @@ impl PinShard {
         pin.percents = pin.percents.lower(policy.percents);
         let lane = policy.lane(&pin.percents, class, pin.bucket);
         let reason = if drawn { Reason::Percent } else { Reason::Pinned };
-        Decision { lane, reason, epoch, drawn }
+        Decision { lane, reason, epoch, drawn, rule }
+    }
+
+    /// A live session made a call that was not drawn: its pin lives on (R14).
+    pub fn refresh(&mut self, now: Moment, session: &SessionId) {
+        if self.is_live(now, session) {
+            self.pins.touch(session, now);
+        }
     }
 
     /// Follows a change of policy: the kill switch drops the pins of V3, a rollback lowers pins

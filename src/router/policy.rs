@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::call::{Class, Lane};
+use crate::call::{Call, Class, Lane};
 use crate::router::bucket::draw;
 use crate::router::percent::Percent;
+use crate::router::rules::Rules;
 
 /// V3's share of each class. Read never lags behind write, nor write behind critical, so the
 /// sets of sessions in V3 are nested (R12).
@@ -147,6 +148,8 @@ pub struct Policy {
     pub percents: Percents,
     /// Whether the lowest share governs a whole session.
     pub whole_sessions: bool,
+    /// The calls that go by what they are, before any draw.
+    pub rules: Arc<Rules>,
 }
 
 /// A change that is not allowed.
@@ -171,6 +174,17 @@ pub enum Illegal {
         /// The version that was asked for.
         to: u64,
     },
+    /// A rule would never match.
+    #[error(
+        "rule {rule} asks for command {command:?}, which the config does not know: correct its \
+         name, or give it a class in [commands.{command}]"
+    )]
+    UnknownCommand {
+        /// The rule's number in the file, from 1.
+        rule: usize,
+        /// The command.
+        command: String,
+    },
 }
 
 impl Policy {
@@ -178,7 +192,9 @@ impl Policy {
     #[must_use]
     pub fn initial(flag: &str, whole_sessions: bool) -> Self {
         let percents = Percents::all(Percent::ZERO);
-        Self { epoch: 1, version: 0, flag: flag.into(), killed: false, percents, whole_sessions }
+        let rules = Arc::default();
+        let flag = flag.into();
+        Self { epoch: 1, version: 0, flag, killed: false, percents, whole_sessions, rules }
     }
 
     /// The policy that replaces this one.
@@ -203,23 +219,33 @@ impl Policy {
         if bucket < percents.of(class).buckets() { Lane::V3 } else { Lane::V2 }
     }
 
-    /// The lane of a call whose caller forced one: only the kill switch is stronger (R12).
+    /// The lane of a call that is not drawn, strongest first: because of the kill switch, because
+    /// its caller forces a lane, or because a rule gives it one (R12). Allocates nothing.
     #[must_use]
-    pub const fn decide_forced(&self, lane: Lane) -> Decision {
-        let (lane, reason) =
-            if self.killed { (Lane::V2, Reason::Killed) } else { (lane, Reason::Forced) };
-        Decision { lane, reason, epoch: self.epoch, drawn: false }
+    pub fn directed(&self, call: &Call) -> Option<Decision> {
+        if self.killed {
+            return Some(self.decision(Lane::V2, Reason::Killed));
+        }
+        if let Some(lane) = call.forced.or_else(|| self.rules.forced(call)) {
+            return Some(self.decision(lane, Reason::Forced));
+        }
+        let rule = self.rules.first(call)?;
+        let lane = self.rules.list()[usize::from(rule)].lane.lane()?;
+        Some(Decision { rule: Some(rule), ..self.decision(lane, Reason::Rule) })
+    }
+
+    const fn decision(&self, lane: Lane, reason: Reason) -> Decision {
+        Decision { lane, reason, epoch: self.epoch, drawn: false, rule: None }
     }
 
     /// The lane of a call without a session, which is drawn by its id.
     #[must_use]
     pub fn decide_anonymous(&self, id: &str, class: Class) -> Decision {
-        let epoch = self.epoch;
         if self.killed {
-            return Decision { lane: Lane::V2, reason: Reason::Killed, epoch, drawn: false };
+            return self.decision(Lane::V2, Reason::Killed);
         }
         let lane = self.lane(&self.percents, class, draw(&self.flag, id).bucket);
-        Decision { lane, reason: Reason::Percent, epoch, drawn: true }
+        Decision { drawn: true, ..self.decision(lane, Reason::Percent) }
     }
 }
 
@@ -234,6 +260,18 @@ pub struct Decision {
     pub epoch: u64,
     /// Whether it was a draw: an anonymous call, or a session's first.
     pub drawn: bool,
+    /// The rule that gave it the lane, from 0, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u8>,
+}
+
+impl Decision {
+    /// Whether chance gave the lane. If not, the call says nothing about V3 beside V2: whoever
+    /// sent it there chose which calls those are.
+    #[must_use]
+    pub const fn is_by_chance(&self) -> bool {
+        matches!(self.reason, Reason::Pinned | Reason::Percent)
+    }
 }
 
 /// Why a call goes where it goes, strongest first.
@@ -244,6 +282,8 @@ pub enum Reason {
     Killed,
     /// The caller forced a lane.
     Forced,
+    /// A rule says so.
+    Rule,
     /// The session was drawn earlier.
     Pinned,
     /// The percentage of its class.
@@ -257,6 +297,7 @@ impl Reason {
         match self {
             Self::Killed => "killed",
             Self::Forced => "forced",
+            Self::Rule => "rule",
             Self::Pinned => "pinned",
             Self::Percent => "percent",
         }

@@ -80,6 +80,12 @@ impl Commands {
         self.known.get(name).unwrap_or(&self.unknown)
     }
 
+    /// Whether the command has a row of its own.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.known.contains_key(name)
+    }
+
     /// All known commands, by name.
     #[must_use]
     pub fn by_name(&self) -> BTreeMap<&str, &Command> {

@@ -108,6 +108,7 @@ impl<L: Pool, N: Pool> Teller<L, N> {
 
     fn status(&mut self, router: &Router<L, N>) -> ProcessStatus {
         let (pid, draws) = (std::process::id(), router.draws());
+        let directed = router.directed();
         let refused = self.refused.borrow_and_update().clone();
         let now = UNIX_EPOCH + Clock::unix_now();
         let lanes = [(Lane::V2, router.legacy().status()), (Lane::V3, router.next().status())];
@@ -118,6 +119,8 @@ impl<L: Pool, N: Pool> Teller<L, N> {
             written_at: humantime::format_rfc3339_millis(now).to_string(),
             uptime_s: self.clock.now().since(crate::clock::Moment::ZERO).as_secs_f64(),
             rollout: RolloutStatus::of(&router.policy(), refused),
+            forced: directed.forced,
+            ruled: directed.ruled,
             draws: [(Lane::V2, draws.v2), (Lane::V3, draws.v3)].into(),
             pins: [Lane::V2, Lane::V3].map(|lane| (lane, router.pins(lane).into())).into(),
             evicted_pins: router.evicted_pins(),

@@ -29,6 +29,10 @@ pub struct ProcessStatus {
     pub rollout: RolloutStatus,
     /// First calls of sessions and anonymous calls so far, by lane.
     pub draws: BTreeMap<Lane, u64>,
+    /// Calls so far whose lane their caller forced; they are no draws.
+    pub forced: u64,
+    /// Calls so far whose lane a rule gave; they are no draws either.
+    pub ruled: u64,
     /// Live sessions by the lane of their reads.
     pub pins: BTreeMap<Lane, PinStatus>,
     /// Pins that went because there were more than `max_pins`.

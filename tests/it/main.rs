@@ -32,6 +32,7 @@ mod rollout_edit;
 mod rollout_file;
 mod rollout_live;
 mod router;
+mod rules;
 mod run;
 mod sessions;
 mod sim_pool;

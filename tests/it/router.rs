@@ -21,7 +21,7 @@ use crate::sim_pool::sessions;
 
 /// A team's own pool: answers at once, and remembers which sessions were ended.
 #[derive(Default)]
-struct Instant {
+pub(crate) struct Instant {
     calls: AtomicU64,
     ended: Mutex<Vec<SessionId>>,
 }
@@ -46,24 +46,24 @@ impl Pool for Instant {
     }
 }
 
-type TestRouter = Router<Instant, Instant>;
+pub(crate) type TestRouter = Router<Instant, Instant>;
 
-fn router(percent: &str) -> TestRouter {
+pub(crate) fn router(percent: &str) -> TestRouter {
     let policy = Policy { percents: all(percent), ..Policy::initial("v3-rollout", false) };
     let pins = PinLimits { ttl: Duration::from_secs(60), max_pins: 100_000 };
     let pool = || Arc::new(Instant::default());
     Router::new(pool(), pool(), policy, pins, sessions(), Clock::start())
 }
 
-fn all(percent: &str) -> Percents {
+pub(crate) fn all(percent: &str) -> Percents {
     Percents::all(percent.parse().unwrap())
 }
 
-fn call(command: &str, session: &str) -> Call {
+pub(crate) fn call(command: &str, session: &str) -> Call {
     Call::new(command, Args::default()).with_session(session).unwrap()
 }
 
-fn lane(router: &TestRouter, call: Call) -> (Lane, Reason) {
+pub(crate) fn lane(router: &TestRouter, call: Call) -> (Lane, Reason) {
     let decision = block_on(router.call(call)).decision;
     (decision.lane, decision.reason)
 }

@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// Imports go down, or stay on the floor and in the folder. The longest prefix counts.
-const FLOORS: [(&str, u8); 35] = [
+const FLOORS: &[(&str, u8)] = &[
     ("call", 0),
     ("clock", 0),
     ("error", 0),
@@ -25,6 +25,8 @@ const FLOORS: [(&str, u8); 35] = [
     ("router::pins", 2),
     ("router::policy", 2),
     ("router::ramp", 2),
+    ("router::reader", 2),
+    ("router::rules", 2),
     ("router::stage", 2),
     ("session::commands", 2),
     ("v2_session_pool::affinity", 2),

@@ -14,6 +14,7 @@ use poolshift::shim::board::{Board, StatusBoard};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
+use crate::cli::rollout::explain::SUSPENDED;
 use crate::cli::rollout::shares;
 use crate::cli::rollout::wait::{Waited, wait};
 use crate::cli::stdout;
@@ -130,6 +131,9 @@ fn tell(
     let Changed { before, after, written, remarks, .. } = changed;
     for remark in remarks {
         stdout::aside(&format!("note: {remark}"));
+    }
+    if matches!(action, Action::Rollback) && after.rules.are_suspended() {
+        stdout::aside(&format!("note: {SUSPENDED}"))?;
     }
     if after.killed && matches!(action, Action::Set { .. }) {
         stdout::aside("note: the kill switch is on; the share counts from `rollout unkill` on");

@@ -10,13 +10,12 @@ mod wait;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use poolshift::Class;
 use poolshift::config::{Config, Survey};
 use poolshift::router::draft::Action;
 use poolshift::router::edit::EditError;
 use poolshift::router::paths::RolloutPaths;
-use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Class, Lane};
 
 use crate::cli::failure::Failure;
 use crate::cli::rollout::change::{ChangeArgs, SetArgs};
@@ -112,11 +111,6 @@ pub(crate) fn shares(percents: &Percents) -> String {
         return format!("{} %", of[0].1);
     }
     of.map(|(name, percent)| format!("{name} {percent} %")).join(", ")
-}
-
-/// The command line's word for a lane that a percentage gives.
-fn lane(percent: Percent, bucket: u32) -> Lane {
-    if bucket < percent.buckets() { Lane::V3 } else { Lane::V2 }
 }
 
 impl From<EditError> for Failure {

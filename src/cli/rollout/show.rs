@@ -11,6 +11,7 @@ use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
 
 use crate::cli::failure::Failure;
+use crate::cli::rollout::explain::SUSPENDED;
 use crate::cli::rollout::shares;
 use crate::cli::stdout;
 
@@ -30,6 +31,7 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     let flag = says.flag.as_deref().unwrap_or(&config.rollout.flag);
     let board = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
     let Board { live, unreadable } = &board;
+    let rules = says.rules.list();
     if as_json {
         let processes: Vec<_> = live.iter().map(process).collect();
         return stdout::json(&json!({
@@ -41,6 +43,9 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
             "classes": percents,
             "flag": flag,
             "killed": says.killed,
+            "rules": rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "rules_suspended": says.rules.are_suspended(),
+            "force_attrs": says.rules.force_attrs(),
             "processes": processes,
         }));
     }
@@ -60,6 +65,24 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
         stdout::line("KILLED: everything goes to V2 until `poolshift rollout unkill`")?;
     }
     stdout::line(&format!("flag: {flag}"))?;
+    for (number, rule) in (1..).zip(rules) {
+        stdout::line(&format!("rule {number}: {rule}"))?;
+    }
+    if says.rules.are_suspended() {
+        stdout::line(SUSPENDED)?;
+    }
+    let knows = |command: &str| config.commands.knows(command);
+    if let Some((number, command)) = says.rules.unknown_command(knows) {
+        stdout::line(&format!(
+            "rule {} asks for command {command:?}, which the config does not know: processes \
+             refuse the file",
+            number + 1
+        ))?;
+    }
+    if !says.rules.force_attrs().is_empty() {
+        let attrs = says.rules.force_attrs().join(", ");
+        stdout::line(&format!("callers may force a lane by attr {attrs}"))?;
+    }
     for (pid, why) in unreadable {
         stdout::aside(&format!("process {pid} cannot be understood: {why}"));
     }

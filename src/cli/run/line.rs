@@ -25,6 +25,9 @@ pub(super) struct Output<'a> {
     ran: &'static str,
     lane: Option<Lane>,
     reason: Option<Reason>,
+    /// Counted from 1, as people count the rules in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<u8>,
     epoch: Option<u64>,
     worker: Option<String>,
     submitted_ms: f64,
@@ -73,6 +76,7 @@ pub(super) fn answered(caller: &Caller, routed: &Routed, first: Moment) -> Strin
         ran: error.map_or("yes", |error| error.ran().as_str()),
         lane: Some(decision.lane),
         reason: Some(decision.reason),
+        rule: decision.rule.map(|rule| rule + 1),
         epoch: Some(decision.epoch),
         worker: answer.worker.map(|worker| format!("{}-{worker}", decision.lane)),
         submitted_ms: millis(timing.submitted.since(first)),
@@ -96,6 +100,7 @@ pub(super) fn refused(place: &str, error: &str) -> String {
         ran: "no",
         lane: None,
         reason: None,
+        rule: None,
         epoch: None,
         worker: None,
         submitted_ms: 0.0,
