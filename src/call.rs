@@ -123,8 +123,10 @@ impl CallId {
             Self::Given(text) => return text,
             Self::Random(bits) => *bits,
         };
-        for (index, digit) in digits.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(bits >> (124 - 4 * index) & 0xf) as usize];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0xf)];
         }
         std::str::from_utf8(digits).expect("hexadecimal digits are ASCII")
     }

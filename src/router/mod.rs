@@ -13,6 +13,7 @@ pub mod policy;
 pub mod ramp;
 mod reader;
 pub mod rules;
+pub mod source;
 pub mod stage;
 pub mod watch;
 

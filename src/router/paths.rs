@@ -49,6 +49,12 @@ impl RolloutPaths {
         self.folder.join("lock")
     }
 
+    /// The text that came into force last, for a process that starts when the file is no good.
+    #[must_use]
+    pub fn last_good(&self) -> PathBuf {
+        self.folder.join("last_good.toml")
+    }
+
     /// What a running process tells of itself.
     #[must_use]
     pub fn status(&self, pid: u32) -> PathBuf {

@@ -32,6 +32,8 @@ pub struct PinShard {
     ttl: Duration,
     max_pins: usize,
     evicted: u64,
+    /// No pin expires before; until then nobody looks.
+    none_expires_before: Moment,
 }
 
 /// The class percentages that were in force at a live session's first call.
@@ -74,7 +76,8 @@ impl PinShard {
     /// are more than `max_pins`.
     #[must_use]
     pub fn new(ttl: Duration, max_pins: usize) -> Self {
-        Self { pins: IdleMap::new(), ttl, max_pins: max_pins.max(1), evicted: 0 }
+        let (pins, max_pins) = (IdleMap::new(), max_pins.max(1));
+        Self { pins, ttl, max_pins, evicted: 0, none_expires_before: Moment::ZERO }
     }
 
     /// The lane of a session's call. Its first call draws the session's bucket and pins it;
@@ -92,25 +95,33 @@ impl PinShard {
             let (lane, reason) = (Lane::V2, Reason::Killed);
             return Decision { lane, reason, epoch, drawn: false, rule };
         }
-        let drawn = !self.is_live(now, session);
-        if drawn {
-            self.make_room();
-            let bucket = draw(&policy.flag, session.as_str()).bucket;
-            let pin = Pin { bucket, percents: policy.percents, born: now };
-            self.pins.insert(session.clone(), now, pin);
+        // One look-up, which is what a pinned session's call pays for.
+        let known = self.pins.touch_again(session, now);
+        if let Some((_, pin)) = known.filter(|(used, _)| *used + self.ttl > now) {
+            // A rollback that has not reached this shard yet counts all the same.
+            pin.percents = pin.percents.lower(policy.percents);
+            let lane = policy.lane(&pin.percents, class, pin.bucket);
+            return Decision { lane, reason: Reason::Pinned, epoch, drawn: false, rule };
         }
-        let pin = self.pins.touch(session, now).expect("it is live, or was inserted above");
-        // A rollback that has not reached this shard yet counts all the same.
-        pin.percents = pin.percents.lower(policy.percents);
-        let lane = policy.lane(&pin.percents, class, pin.bucket);
-        let reason = if drawn { Reason::Percent } else { Reason::Pinned };
-        Decision { lane, reason, epoch, drawn, rule }
+        let bucket = draw(&policy.flag, session.as_str()).bucket;
+        self.pin(now, session, Pin { bucket, percents: policy.percents, born: now });
+        let lane = policy.lane(&policy.percents, class, bucket);
+        Decision { lane, reason: Reason::Percent, epoch, drawn: true, rule }
+    }
+
+    /// In place of one that has expired and was not swept away yet, if there is one.
+    fn pin(&mut self, now: Moment, session: &SessionId, pin: Pin) {
+        self.end(session);
+        self.make_room();
+        self.pins.insert(session.clone(), now, pin);
+        self.none_expires_before = self.none_expires_before.min(now + self.ttl);
     }
 
     /// A live session made a call that was not drawn: its pin lives on (R14).
     pub fn refresh(&mut self, now: Moment, session: &SessionId) {
-        if self.is_live(now, session) {
-            self.pins.touch(session, now);
+        let known = self.pins.touch_again(session, now);
+        if known.is_some_and(|(used, _)| used + self.ttl <= now) {
+            self.end(session);
         }
     }
 
@@ -158,20 +169,15 @@ impl PinShard {
         self.pins.iter().filter(move |(_, _, pin)| in_lane(pin))
     }
 
-    /// Whether the session has a pin; one that has expired and was not swept away yet goes now.
-    fn is_live(&mut self, now: Moment, session: &SessionId) -> bool {
-        let Some((last_used, _)) = self.pins.get(session) else { return false };
-        let live = last_used + self.ttl > now;
-        if !live {
-            self.end(session);
-        }
-        live
-    }
-
     fn forget_expired(&mut self, now: Moment) {
+        if now < self.none_expires_before {
+            return;
+        }
         let expired = |used| used + self.ttl <= now;
         let swept = std::iter::from_fn(|| self.pins.forget_idle(expired));
         swept.take(SWEEP).for_each(drop);
+        let earliest = self.pins.earliest().unwrap_or(now);
+        self.none_expires_before = earliest + self.ttl;
     }
 
     /// The longest idle pin goes when there are too many.
@@ -184,6 +190,8 @@ impl PinShard {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::router::percent::Percent;
 
@@ -263,8 +271,9 @@ mod tests {
             let session = SessionId::new(name).unwrap();
             shard.decide(second(at as u64), &session, Class::Read, &policy("50"));
         }
-        let names: Vec<&str> = shard.pins.iter().map(|(session, ..)| session.as_str()).collect();
-        assert_eq!((names, shard.evicted()), (vec!["b", "c"], 1));
+        let names = shard.pins.iter().map(|(session, ..)| session.as_str());
+        let names: BTreeSet<&str> = names.collect();
+        assert_eq!((names, shard.evicted()), (["b", "c"].into(), 1));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::call::Lane;
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::router::Router;
+use crate::router::source::SourceStatus;
 use crate::router::watch::RolloutWatch;
 use crate::shim::board::{StatusBoard, start_ticks};
 use crate::shim::status::{ProcessStatus, RolloutStatus};
@@ -41,7 +42,7 @@ impl Herald {
         let mut teller = Teller {
             board: board.clone(),
             router: Arc::downgrade(router),
-            refused: watch.refused(),
+            sources: watch.sources(),
             clock,
             failed: false,
             closed: Arc::default(),
@@ -54,7 +55,7 @@ impl Herald {
                 // Dropped here, with the shim: its drop removes the file.
                 let alive = tokio::select! {
                     changed = epochs.changed() => changed.is_ok(),
-                    changed = teller.refused.changed() => changed.is_ok(),
+                    changed = teller.sources.changed() => changed.is_ok(),
                     () = clock.sleep_until(clock.now() + PERIOD) => true,
                 };
                 if !alive || !teller.tell() {
@@ -79,7 +80,7 @@ impl Drop for Herald {
 struct Teller<L, N> {
     board: StatusBoard,
     router: Weak<Router<L, N>>,
-    refused: Receiver<Option<String>>,
+    sources: Receiver<Vec<SourceStatus>>,
     clock: Clock,
     /// Whether the last write failed, so that a lasting failure is told once.
     failed: bool,
@@ -109,7 +110,7 @@ impl<L: Pool, N: Pool> Teller<L, N> {
     fn status(&mut self, router: &Router<L, N>) -> ProcessStatus {
         let (pid, draws) = (std::process::id(), router.draws());
         let directed = router.directed();
-        let refused = self.refused.borrow_and_update().clone();
+        let sources = self.sources.borrow_and_update().clone();
         let now = UNIX_EPOCH + Clock::unix_now();
         let lanes = [(Lane::V2, router.legacy().status()), (Lane::V3, router.next().status())];
         ProcessStatus {
@@ -118,7 +119,7 @@ impl<L: Pool, N: Pool> Teller<L, N> {
             poolshift: env!("CARGO_PKG_VERSION").to_owned(),
             written_at: humantime::format_rfc3339_millis(now).to_string(),
             uptime_s: self.clock.now().since(crate::clock::Moment::ZERO).as_secs_f64(),
-            rollout: RolloutStatus::of(&router.policy(), refused),
+            rollout: RolloutStatus::of(&router.policy(), sources),
             forced: directed.forced,
             ruled: directed.ruled,
             draws: [(Lane::V2, draws.v2), (Lane::V3, draws.v3)].into(),

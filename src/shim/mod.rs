@@ -20,6 +20,9 @@ use crate::config::{Config, SessionLane, WorkerConfig, WorkerProgram};
 use crate::error::StartError;
 use crate::pool::Pool;
 use crate::router::policy::{Percents, Policy};
+use crate::router::source::FlagSource;
+use crate::router::source::environment::Environment;
+use crate::router::source::file::WatchedFile;
 use crate::router::watch::{RolloutWatch, watch};
 use crate::router::{PinLimits, Routed, Router};
 use crate::session::Sessions;
@@ -265,7 +268,11 @@ pub fn spawner(
 fn follow<L: Pool>(config: &Config, router: &Arc<Router<L, V3Pool>>, clock: Clock) -> Follower {
     let file = &config.rollout.file;
     let followed = Arc::downgrade(router);
-    let watch = watch(file, move |file| {
+    let environment = Environment::of(std::env::var(Environment::VARIABLE).ok());
+    let environment = environment.map(|source| Box::new(source) as Box<dyn FlagSource>);
+    let mut sources: Vec<_> = environment.into_iter().collect();
+    sources.push(Box::new(WatchedFile::at(file)));
+    let watch = watch(sources, move |file| {
         let router = followed.upgrade().ok_or("the shim is gone")?;
         let policy = router.apply(file).map_err(|error| error.to_string())?;
         Ok(format!("version {} (epoch {})", policy.version, policy.epoch))

@@ -9,6 +9,7 @@ use crate::call::{Class, Lane};
 use crate::pool::PoolStatus;
 use crate::router::pins::PinCensus;
 use crate::router::policy::{Percents, Policy, Stage};
+use crate::router::source::SourceStatus;
 
 /// One process that serves calls: the content of `FILE.d/PID.json`, written anew on each change
 /// of the policy and each second.
@@ -58,8 +59,10 @@ pub struct RolloutStatus {
     pub killed: bool,
     /// V3's share of each class, in percent.
     pub percents: Percents,
-    /// Why the rollout file as it is now is not in force, if it is not.
+    /// Why a source as it is now is not in force, though it should be.
     pub refused: Option<String>,
+    /// Where the rollout comes from: the first one in force counts, and any kill switch.
+    pub sources: Vec<SourceStatus>,
 }
 
 /// The live sessions of one lane.
@@ -76,12 +79,13 @@ pub struct PinStatus {
 }
 
 impl RolloutStatus {
-    /// The policy in force, and why the file is not, if it is not.
+    /// The policy in force, and how the sources stand that it comes from.
     #[must_use]
-    pub fn of(policy: &Policy, refused: Option<String>) -> Self {
+    pub fn of(policy: &Policy, sources: Vec<SourceStatus>) -> Self {
         let Policy { epoch, version, ref flag, killed, percents, .. } = *policy;
         let (stage, flag) = (Stage::of(&percents, killed), flag.to_string());
-        Self { version, epoch, stage, flag, killed, percents, refused }
+        let refused = sources.iter().find_map(|source| source.refused.clone());
+        Self { version, epoch, stage, flag, killed, percents, refused, sources }
     }
 
     /// V3's share of a class, in percent.

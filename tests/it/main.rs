@@ -12,6 +12,7 @@ mod debug;
 mod doctor;
 mod examples;
 mod faults;
+mod flag_sources;
 mod fuzz;
 mod graceful_end;
 mod guard;

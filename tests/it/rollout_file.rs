@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use poolshift::router::file::RolloutFile;
+use poolshift::router::source::file::WatchedFile;
 use poolshift::router::watch::{RolloutWatch, watch};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,7 +23,8 @@ impl Watched {
         prepare(folder.path());
         let (sender, in_force) = unbounded_channel();
         let sender = Arc::new(sender);
-        let watch = watch(&folder.path().join("rollout.toml"), move |file: &RolloutFile| {
+        let file = WatchedFile::at(&folder.path().join("rollout.toml"));
+        let watch = watch(vec![Box::new(file)], move |file: &RolloutFile| {
             let percents = file.percents.expect("these files say a percentage");
             let buckets = percents.of(poolshift::Class::Read).buckets();
             sender.send(buckets).unwrap();

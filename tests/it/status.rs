@@ -96,7 +96,9 @@ async fn every_change_is_told_at_once_and_every_refusal_too() {
     assert_eq!(told.rollout.refused, None);
     drop(shim);
     assert!(service.board().read().unwrap().is_empty());
-    assert!(!service.paths().folder().exists(), "nothing is left beside the file");
+    let left = fs::read_dir(service.paths().folder()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [service.paths().last_good()], "nothing else is left beside the file");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use poolshift::router::edit::{EditError, read_bytes};
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::policy::Stage;
+use poolshift::router::source::SourceStatus;
 use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
@@ -52,8 +53,8 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     let name = paths.file().display();
     match &found {
         None => stdout::line(&format!(
-            "{name}: no file; a process that starts now sends everything to V2, running ones go on \
-             as below"
+            "{name}: no file; a process that starts now goes by what was in force last, else sends \
+             everything to V2; running ones go on as below"
         ))?,
         Some(file) => {
             let version = file.version.map_or("no version".to_owned(), |n| format!("version {n}"));
@@ -89,14 +90,27 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     if board.is_empty() {
         stdout::line("no running process follows it")?;
     }
-    live.iter().try_for_each(|status| stdout::line(&in_force(status)))
+    for status in live {
+        stdout::line(&in_force(status))?;
+        // One that goes by the file alone, as all do by default, needs no list.
+        for source in status.rollout.sources.iter().filter(|_| status.rollout.sources.len() > 1) {
+            stdout::line(&format!("    {}", precedence(source)))?;
+        }
+    }
+    Ok(())
+}
+
+fn precedence(source: &SourceStatus) -> String {
+    let counts = if source.in_force { "in force" } else { "not in force, one before it is" };
+    let killed = if source.killed { "; its KILL SWITCH counts" } else { "" };
+    format!("{}: {counts}{killed}", source.name)
 }
 
 fn process(status: &ProcessStatus) -> serde_json::Value {
     let ProcessStatus { pid, rollout, .. } = status;
     json!({
         "pid": pid, "version": rollout.version, "stage": rollout.stage,
-        "killed": rollout.killed, "refused": rollout.refused,
+        "killed": rollout.killed, "refused": rollout.refused, "sources": rollout.sources,
     })
 }
 

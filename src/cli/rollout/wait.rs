@@ -70,7 +70,12 @@ fn behind(status: &ProcessStatus, version: u64) -> Option<String> {
     let behind = rollout.version < version || rollout.refused.is_some();
     behind.then(|| match &rollout.refused {
         Some(refused) => format!("process {pid} refuses it: {refused}"),
-        None => format!("process {pid} is at version {} (told at {written_at})", rollout.version),
+        None => {
+            let source = rollout.sources.iter().find(|source| source.in_force);
+            let by = source.map_or(String::new(), |source| format!(" by {}", source.name));
+            let version = rollout.version;
+            format!("process {pid} is at version {version}{by} (told at {written_at})")
+        }
     })
 }
 
