@@ -110,13 +110,11 @@ impl CallId {
     pub fn random() -> Self {
         Self::Random(rand::random())
     }
-}
 
-impl CallId {
     /// The digits of a random id.
     pub const RANDOM_BYTES: usize = 32;
 
-    /// The id as it is printed; digits are written into the buffer, so that nothing is allocated.
+    /// The id as it is printed. Digits go into the buffer: nothing is allocated.
     #[must_use]
     pub fn text<'a>(&'a self, digits: &'a mut [u8; Self::RANDOM_BYTES]) -> &'a str {
         let bits = match self {
@@ -124,9 +122,8 @@ impl CallId {
             Self::Random(bits) => *bits,
         };
         for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 0xf)];
+            let digit = |half| b"0123456789abcdef"[usize::from(half)];
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
         std::str::from_utf8(digits).expect("hexadecimal digits are ASCII")
     }

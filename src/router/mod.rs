@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod draft;
 pub mod edit;
 pub mod file;
+pub mod flagd;
 pub mod guard;
 pub mod paths;
 pub mod percent;

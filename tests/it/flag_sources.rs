@@ -6,8 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use poolshift::Class;
+use poolshift::clock::Clock;
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::policy::Policy;
@@ -163,6 +165,25 @@ async fn a_process_that_starts_with_a_bad_file_or_none_goes_by_the_last_good_one
     let mut nothing = place.start();
     nothing.status(|sources| sources[0].refused.is_some()).await;
     nothing.nothing_more();
+}
+
+/// The median, since the machine may be busy for once; the poll alone would take seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_file_is_in_force_within_a_quarter_of_a_second() {
+    let place = Place::new();
+    let mut followed = place.start();
+    let clock = Clock::start();
+    let mut took = Vec::new();
+    for percent in 1..=21 {
+        let draft = place.file.with_extension("draft");
+        fs::write(&draft, format!("percent = {percent}\n")).unwrap();
+        let began = clock.now();
+        fs::rename(&draft, &place.file).unwrap();
+        assert_eq!(followed.next().await, (percent * 1000, false));
+        took.push(clock.now().since(began));
+    }
+    took.sort();
+    assert!(took[10] < Duration::from_millis(250), "{took:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod doctor;
 mod examples;
 mod faults;
 mod flag_sources;
+mod flagd;
 mod fuzz;
 mod graceful_end;
 mod guard;

@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("router::audit", 2),
     ("router::bucket", 2),
     ("router::draft", 2),
+    ("router::flagd", 2),
     ("router::file", 2),
     ("router::guard", 2),
     ("router::paths", 2),

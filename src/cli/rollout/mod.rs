@@ -4,6 +4,7 @@ mod bucket;
 mod change;
 mod explain;
 mod history;
+mod ramp;
 mod show;
 mod wait;
 
@@ -37,6 +38,9 @@ pub(crate) enum RolloutCommand {
     History(history::HistoryArgs),
     /// Where a call would go, and why
     Explain(explain::ExplainArgs),
+    /// What can be known of a ramp before it is begun
+    #[command(subcommand)]
+    Ramp(ramp::RampCommand),
     /// The bucket of a session, from 0 to 99999: it is in V3 if that is below percent x 1000
     Bucket(bucket::BucketArgs),
 }
@@ -100,6 +104,7 @@ pub(crate) async fn rollout(survey: Survey, args: RolloutArgs, json: bool) -> Re
         }
         RolloutCommand::History(args) => history::history(&paths, args, json),
         RolloutCommand::Explain(args) => explain::explain(&config, &paths, args, json),
+        RolloutCommand::Ramp(command) => ramp::ramp(&config, &paths, command, json),
         RolloutCommand::Bucket(args) => bucket::bucket(args, json),
     }
 }

@@ -6,6 +6,7 @@ use poolshift::router::edit::{EditError, read_bytes};
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::policy::Stage;
+use poolshift::router::rules::Rules;
 use poolshift::router::source::SourceStatus;
 use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
@@ -66,24 +67,7 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
         stdout::line("KILLED: everything goes to V2 until `poolshift rollout unkill`")?;
     }
     stdout::line(&format!("flag: {flag}"))?;
-    for (number, rule) in (1..).zip(rules) {
-        stdout::line(&format!("rule {number}: {rule}"))?;
-    }
-    if says.rules.are_suspended() {
-        stdout::line(SUSPENDED)?;
-    }
-    let knows = |command: &str| config.commands.knows(command);
-    if let Some((number, command)) = says.rules.unknown_command(knows) {
-        stdout::line(&format!(
-            "rule {} asks for command {command:?}, which the config does not know: processes \
-             refuse the file",
-            number + 1
-        ))?;
-    }
-    if !says.rules.force_attrs().is_empty() {
-        let attrs = says.rules.force_attrs().join(", ");
-        stdout::line(&format!("callers may force a lane by attr {attrs}"))?;
-    }
+    tell_rules(config, &says.rules)?;
     for (pid, why) in unreadable {
         stdout::aside(&format!("process {pid} cannot be understood: {why}"));
     }
@@ -104,6 +88,28 @@ fn precedence(source: &SourceStatus) -> String {
     let counts = if source.in_force { "in force" } else { "not in force, one before it is" };
     let killed = if source.killed { "; its KILL SWITCH counts" } else { "" };
     format!("{}: {counts}{killed}", source.name)
+}
+
+fn tell_rules(config: &Config, rules: &Rules) -> Result<(), Failure> {
+    for (number, rule) in (1..).zip(rules.list()) {
+        stdout::line(&format!("rule {number}: {rule}"))?;
+    }
+    if rules.are_suspended() {
+        stdout::line(SUSPENDED)?;
+    }
+    let knows = |command: &str| config.commands.knows(command);
+    if let Some((number, command)) = rules.unknown_command(knows) {
+        stdout::line(&format!(
+            "rule {} asks for command {command:?}, which the config does not know: processes \
+             refuse the file",
+            number + 1
+        ))?;
+    }
+    if !rules.force_attrs().is_empty() {
+        let attrs = rules.force_attrs().join(", ");
+        stdout::line(&format!("callers may force a lane by attr {attrs}"))?;
+    }
+    Ok(())
 }
 
 fn process(status: &ProcessStatus) -> serde_json::Value {

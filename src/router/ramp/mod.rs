@@ -6,13 +6,17 @@
 
 pub mod assessment;
 pub mod conditions;
+pub mod forecast;
 pub mod machine;
 pub mod plan;
 mod reader;
+pub mod replay;
 pub mod verdict;
 
 pub use crate::router::ramp::assessment::{Situation, assess};
 pub use crate::router::ramp::conditions::{Capacity, Drill};
+pub use crate::router::ramp::forecast::{Outlook, forecast};
 pub use crate::router::ramp::machine::{NotNow, Position, Ramp};
 pub use crate::router::ramp::plan::{BadPlan, Plan, Step};
+pub use crate::router::ramp::replay::{Recorded, Replayed, Terms, replay};
 pub use crate::router::ramp::verdict::{Check, Finding, Says, Verdict};

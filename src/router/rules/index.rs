@@ -1,6 +1,7 @@
 //! Rules turned around: from what a call is to the rules that it meets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::call::{Call, Class, SessionId};
 use crate::router::rules::Rule;
@@ -24,14 +25,36 @@ struct Asked {
     /// The rules that do not ask for it, and so are met by every call.
     not: Set,
     /// By a value that is asked for: the rules that it meets, with those of `not`.
-    by_value: HashMap<String, Set>,
+    by_value: HashMap<String, Set, BuildHasherDefault<Fnv>>,
+}
+
+/// FNV-1a, quick for short texts. Its keys need no secret: what is in the table comes from the
+/// operator's file, and callers only look things up.
+#[derive(Clone, Copy, Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Index {
     /// At most 64 rules; the reader sees to it.
     pub(super) fn of(rules: &[Rule]) -> Self {
-        let attrs: std::collections::BTreeSet<&String> =
-            rules.iter().flat_map(|rule| rule.attrs.keys()).collect();
+        let attrs: BTreeSet<&String> = rules.iter().flat_map(|rule| rule.attrs.keys()).collect();
         let by_attr = |attr: &String| {
             let asked = Asked::of(rules, |rule| rule.attrs.get(attr).map_or(&[], Vec::as_slice));
             (attr.clone(), asked)
@@ -63,7 +86,7 @@ impl Index {
 impl Asked {
     fn of<'a>(rules: &'a [Rule], values: impl Fn(&'a Rule) -> &'a [String]) -> Self {
         let not = set(rules, |rule| values(rule).is_empty());
-        let mut by_value = HashMap::new();
+        let mut by_value = HashMap::default();
         for (number, rule) in rules.iter().enumerate() {
             for value in values(rule) {
                 *by_value.entry(value.clone()).or_insert(not) |= 1 << number;

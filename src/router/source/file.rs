@@ -99,8 +99,8 @@ mod tests {
     async fn an_idle_file_in_a_busy_folder_costs_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("rollout.toml"), folder.path().join("a.log"));
-        std::fs::write(&file, "percent = 1").unwrap();
-        std::fs::write(&other, "").unwrap();
+        fs::write(&file, "percent = 1").unwrap();
+        fs::write(&other, "").unwrap();
         let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let event = event.unwrap();
@@ -110,10 +110,10 @@ mod tests {
         let mut watcher = watcher.unwrap();
         watcher.watch(folder.path(), RecursiveMode::NonRecursive).unwrap();
         for n in 0..20 {
-            std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&other, format!("line {n}\n")).unwrap();
+            fs::read_to_string(&file).unwrap();
+            fs::write(&other, format!("line {n}\n")).unwrap();
         }
-        std::fs::rename(&other, folder.path().join("rollout.toml")).unwrap();
+        fs::rename(&other, folder.path().join("rollout.toml")).unwrap();
         let mut ignored = 0;
         loop {
             let (concerns, event) = events.recv().await.unwrap();

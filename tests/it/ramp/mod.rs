@@ -1,6 +1,7 @@
 //! The ramp: plans, steps, verdicts, and whole ramps over made-up traffic.
 
 mod plan;
+mod replay;
 mod steps;
 mod verdicts;
 mod whole;
