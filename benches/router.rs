@@ -20,7 +20,8 @@ use poolshift::session::Sessions;
 use poolshift::session::memory::MemoryStore;
 use poolshift::{Answer, Args, Call, CallError, Pool, PoolStatus, SessionId};
 
-/// Decisions of a batch, whose calls fit into the nearest cache as new calls are, and batches; but `cargo test --benches` only looks whether it still runs.
+/// Decisions of a batch, whose calls fit into the nearest caches as new calls do, and batches; but
+/// `cargo test --benches` only looks whether it still runs.
 fn effort() -> (usize, usize) {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     if is_bench { (64, 10_001) } else { (10, 3) }

@@ -4,6 +4,7 @@
 //! its own. Both follow the rollout file, and tell in its folder how they are (`status`).
 
 pub mod board;
+pub mod drain;
 mod herald;
 pub mod status;
 

@@ -1,15 +1,19 @@
 //! `poolshift rollout show`.
 
-use poolshift::Class;
+use std::time::Duration;
+
 use poolshift::config::Config;
 use poolshift::router::edit::{EditError, read_bytes};
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
-use poolshift::router::policy::Stage;
+use poolshift::router::percent::Percent;
+use poolshift::router::policy::{Percents, Stage};
 use poolshift::router::rules::Rules;
 use poolshift::router::source::SourceStatus;
 use poolshift::shim::board::{Board, StatusBoard};
-use poolshift::shim::status::ProcessStatus;
+use poolshift::shim::drain::Drain;
+use poolshift::shim::status::{PinStatus, ProcessStatus};
+use poolshift::{Class, Lane};
 use serde_json::json;
 
 use crate::cli::failure::Failure;
@@ -49,6 +53,7 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
             "rules_suspended": says.rules.are_suspended(),
             "force_attrs": says.rules.force_attrs(),
             "processes": processes,
+            "drain": Drain::of(live),
         }));
     }
     let name = paths.file().display();
@@ -81,7 +86,28 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
             stdout::line(&format!("    {}", precedence(source)))?;
         }
     }
-    Ok(())
+    if live.is_empty() { Ok(()) } else { tell_drain(&Drain::of(live), &percents) }
+}
+
+fn tell_drain(drain: &Drain, percents: &Percents) -> Result<(), Failure> {
+    let time = |seconds: f64| humantime::format_duration(Duration::from_secs(seconds as u64));
+    let sessions = |pins: PinStatus, lane: Lane| {
+        let (oldest, mean) = (time(pins.oldest_s), time(pins.mean_age_s));
+        format!("{} in {lane} (oldest {oldest}, on average {mean})", pins.count)
+    };
+    let (v2, v3) = (sessions(drain.v2, Lane::V2), sessions(drain.v3, Lane::V3));
+    stdout::line(&format!("live sessions: {v2}, {v3}"))?;
+    let when = match *percents == Percents::all(Percent::HUNDRED) {
+        true => "as none is drawn to it any more",
+        false => "after the share of all classes came to 100 %",
+    };
+    let empty = time(drain.v2_empty_s);
+    stdout::line(&format!("V2's would be gone in about {empty}, {when}"))?;
+    let (moves, leaves) = (drain.rollback_moves, drain.rollback_leaves);
+    stdout::line(&format!(
+        "a rollback now would move {moves} sessions, each at its next call; {leaves} calls that \
+         wait or run in V3 would finish there"
+    ))
 }
 
 fn precedence(source: &SourceStatus) -> String {

@@ -77,8 +77,9 @@ fn a_good_v3_would_have_gone_through_and_a_bad_one_back_at_a_step_and_a_time() {
 
     let bad = replay(&record(60_000, 10.0), plan(), &terms());
     assert_eq!((bad.verdict.verdict, bad.completed), (Says::Rollback, false));
-    assert_eq!(bad.verdict.position, Position::Step(0), "20 % is seen at once");
-    assert!(bad.at_s < 200.0, "{}", bad.at_s);
+    assert_eq!(bad.verdict.position, Position::Step(0), "it does not come further");
+    // V3 has one call a second and fails in ten: seen before forty of its failures.
+    assert!(bad.at_s < 400.0, "{}", bad.at_s);
     let reason = bad.verdict.reasons().next().unwrap();
     assert!(reason.reason.contains("most evidence in b"), "{}", reason.reason);
     let again = replay(&record(60_000, 10.0), plan(), &terms());
@@ -89,7 +90,7 @@ fn a_good_v3_would_have_gone_through_and_a_bad_one_back_at_a_step_and_a_time() {
 fn a_record_that_ends_too_soon_says_what_was_missing_and_one_of_v2_alone_knows_nothing() {
     let short = replay(&record(500, 1.0), plan(), &terms());
     assert_eq!((short.verdict.verdict, short.completed), (Says::Hold, false));
-    assert_eq!(times(&short).len(), 2, "the shadow and the first step");
+    assert_eq!(times(&short), [0.0], "the first step, as the plan asks for no shadow");
     let v2: Vec<Recorded> =
         record(5000, 1.0).into_iter().filter(|call| call.lane == Lane::V2).collect();
     let alone = replay(&v2, plan(), &terms());
