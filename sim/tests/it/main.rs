@@ -13,6 +13,7 @@ mod onlooker;
 mod plan_files;
 mod planted;
 mod properties;
+mod ramps;
 mod replay;
 mod shell_rig;
 mod textbook;
