@@ -33,7 +33,7 @@ fn plan() -> Plan {
         format!("[[steps]]\n{class}percent = {percent}\nmin_time = \"300ms\"\nmin_units = 5\n")
     };
     let read = "class = \"read\"\n";
-    let steps = [(read, 5), ("", 5), (read, 50), ("", 50), (read, 100), ("", 100)].map(step);
+    let steps = [(read, 5), ("", 10), (read, 50), ("", 60), ("", 100)].map(step);
     let guard = "tolerated = 1.0\nunacceptable = 20\nlimit = 0.95\n";
     let head = format!("alpha = 0.05\nbeta = 0.49\nin_a_row = 60\n[guards.errors]\n{guard}");
     Plan::parse(&(head + &steps.concat()), &[]).unwrap()
