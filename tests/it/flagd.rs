@@ -74,7 +74,7 @@ fn context(n: usize) -> (Call, Value) {
         call = call.with_session(session).unwrap();
     }
     for (attr, words) in [("tenant", ["acme", "globex", "hooli"]), ("x-lane", ["v2", "v3", "no"])] {
-        if n / 7 % 4 != 0 {
+        if !(n / 7).is_multiple_of(4) {
             call.attrs.insert(attr.to_owned(), words[n / 11 % 3].to_owned());
         }
     }
