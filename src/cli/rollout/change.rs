@@ -133,7 +133,7 @@ fn tell(
         stdout::aside(&format!("note: {remark}"));
     }
     if matches!(action, Action::Rollback) && after.rules.are_suspended() {
-        stdout::aside(&format!("note: {SUSPENDED}"))?;
+        stdout::aside(&format!("note: {SUSPENDED}"));
     }
     if after.killed && matches!(action, Action::Set { .. }) {
         stdout::aside("note: the kill switch is on; the share counts from `rollout unkill` on");

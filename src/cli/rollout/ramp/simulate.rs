@@ -78,7 +78,8 @@ fn tell(replayed: &Replayed, reasons: &[&str], skipped: u64) -> Result<(), Failu
     stdout::aside(&format!(
         "{own} calls kept their outcome, {borrowed} took one of the same command in the other \
          lane, of {unknown} nothing is known there, {skipped} lines were no calls"
-    ))
+    ));
+    Ok(())
 }
 
 /// From 1, as people count; 0 is before the first, and none after the last.
