@@ -35,7 +35,7 @@ impl Pool for Nowhere {
     async fn call(&self, _: Call) -> Answer {
         let at = Moment::ZERO;
         let timing = Timing { planned: at, submitted: at, dispatched: None, finished: at };
-        Answer { result: Err(CallError::Draining), worker: None, timing }
+        Answer { result: Err(CallError::Draining), worker: None, timing, first_try: None }
     }
 
     fn end_session(&self, _: &SessionId) {}
@@ -64,7 +64,7 @@ fn router(sessions: &Arc<Sessions>, rules: usize) -> Bare {
     };
     let rules: String = (0..rules / 2).map(rule).collect();
     let file = RolloutFile::parse(&format!("percent = 50\n{rules}")).expect("it is a good file");
-    router.apply(&file).expect("the commands are known");
+    router.apply(&file, None).expect("the commands are known");
     router
 }
 

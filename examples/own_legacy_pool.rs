@@ -124,7 +124,7 @@ impl Pool for OldPool {
         let result = self.run(&call).await;
         let (planned, finished) = (call.planned.unwrap_or(submitted), self.clock.now());
         let timing = Timing { planned, submitted, dispatched: Some(submitted), finished };
-        Answer { result, worker: None, timing }
+        Answer { result, worker: None, timing, first_try: None }
     }
 
     fn end_session(&self, _session: &SessionId) {

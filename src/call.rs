@@ -314,6 +314,8 @@ pub struct Answer {
     pub worker: Option<WorkerId>,
     /// The call's four moments.
     pub timing: Timing,
+    /// What came of the first try, if there was another.
+    pub first_try: Option<Outcome>,
 }
 
 impl Answer {
@@ -321,6 +323,12 @@ impl Answer {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.result.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok)
+    }
+
+    /// What came of the first try, by which a lane is judged (R15).
+    #[must_use]
+    pub fn first_outcome(&self) -> Outcome {
+        self.first_try.unwrap_or_else(|| self.outcome())
     }
 }
 

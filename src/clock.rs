@@ -125,6 +125,12 @@ impl Clock {
         }
     }
 
+    /// The same to the millisecond, as what outlives a process keeps it.
+    #[must_use]
+    pub fn wall() -> Wall {
+        Wall::from_millis(u64::try_from(Self::unix_now().as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Wall-clock time since the Unix epoch; for texts and records, never for deadlines.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]

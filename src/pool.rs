@@ -100,6 +100,9 @@ pub struct PoolStatus {
     pub restarts: u64,
     /// Starts that did not become ready.
     pub start_failures: u64,
+    /// Workers that had been ready and ended by themselves, or broke the protocol.
+    #[serde(default)]
+    pub deaths: u64,
     /// Whether starting workers is no use for now.
     #[serde(default)]
     pub breaker: BreakerStatus,

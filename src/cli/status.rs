@@ -81,6 +81,10 @@ fn describe(status: &ProcessStatus) -> String {
     if let Some(refused) = &rollout.refused {
         let _ = writeln!(text, "REFUSES the rollout file: {refused}");
     }
+    if let Some(verdict) = &status.last_verdict {
+        let (says, reason) = (verdict.verdict.as_str(), verdict.reason().join("; "));
+        let _ = writeln!(text, "steers the ramp; last verdict {says}: {reason}");
+    }
     let _ = writeln!(
         text,
         "lane  size ready avail  busy start  wait restarts   p50 ms   p99 ms  sessions  oldest"

@@ -8,8 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::router::percent::Percent;
 use crate::router::policy::{Percents, Policy};
+use crate::router::ramp::RampMark;
 use crate::router::reader::Reader;
 use crate::router::rules::{self, Rules};
+use crate::router::stage::Stages;
 
 /// What a rollout file says.
 ///
@@ -35,6 +37,12 @@ pub struct RolloutFile {
     pub flag: Option<Arc<str>>,
     /// The calls that go by what they are.
     pub rules: Arc<Rules>,
+    /// How far each class has come, where the shares alone do not tell.
+    pub stages: Option<Stages>,
+    /// The ramp under way, if one is.
+    pub ramp: Option<RampMark>,
+    /// Whether a drill has switched the canary.
+    pub canary: bool,
     /// The hash of the audit line that put the file into place, if the tool wrote it.
     pub audit: Option<Arc<str>>,
 }
@@ -54,6 +62,15 @@ pub struct Standing {
     /// The calls that go by what they are.
     #[serde(default, skip_serializing_if = "are_none")]
     pub rules: Arc<Rules>,
+    /// How far each class has come, where the shares alone do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
+    /// The ramp under way, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<RampMark>,
+    /// Whether a drill has switched the canary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
 }
 
 fn are_none(rules: &Arc<Rules>) -> bool {
@@ -132,8 +149,15 @@ impl RolloutFile {
     /// What it says about the rollout.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        let Self { version, percents, killed, ref flag, ref rules, .. } = *self;
-        Standing { version, percents, killed, flag: flag.clone(), rules: Arc::clone(rules) }
+        let Self { version, percents, killed, stages, canary, .. } = *self;
+        let (flag, ramp, rules) = (self.flag.clone(), self.ramp.clone(), Arc::clone(&self.rules));
+        Standing { version, percents, killed, flag, rules, stages, ramp, canary }
+    }
+
+    /// How far each class has come, beneath the kill switch, at these shares.
+    #[must_use]
+    pub fn stages(&self, percents: &Percents) -> Stages {
+        self.stages.unwrap_or_else(|| Stages::implied_by(percents))
     }
 
     /// The kill switch and nothing else.
@@ -145,12 +169,15 @@ impl RolloutFile {
     /// The policy that the file asks for in place of the one in force.
     #[must_use]
     pub fn policy(&self, in_force: &Policy) -> Policy {
+        let percents = self.percents.unwrap_or(in_force.percents);
         Policy {
             epoch: in_force.epoch,
             version: self.version.unwrap_or_else(|| in_force.version.saturating_add(1)),
             flag: self.flag.clone().unwrap_or_else(|| Arc::clone(&in_force.flag)),
             killed: self.killed,
-            percents: self.percents.unwrap_or(in_force.percents),
+            percents,
+            stages: self.stages(&percents),
+            canary: self.canary,
             whole_sessions: in_force.whole_sessions,
             // A kill switch alone leaves them as they are, as it does with the shares.
             rules: Arc::clone(match self.percents {
@@ -179,7 +206,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     format!("line {line}: {}", error.message().replace('\n', "; "))
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 15] = [
     "format",
     "version",
     "percent",
@@ -189,6 +216,9 @@ const KEYS: [&str; 12] = [
     "rules",
     "rules_suspended",
     "force_attrs",
+    "stages",
+    "ramp",
+    "canary",
     "reason",
     "actor",
     "audit",
@@ -213,6 +243,9 @@ fn read(reader: &mut Reader<'_>, table: &DeTable<'_>) -> RolloutFile {
         killed,
         flag: reader.take(table, "flag", "a text", |value| value.as_str().map(Arc::from)),
         rules: Arc::new(rules::read(reader, table)),
+        stages: reader.section(table, "stages"),
+        ramp: reader.section(table, "ramp"),
+        canary: reader.take(table, "canary", "true or false", |v| v.as_bool()).unwrap_or(false),
         audit: reader.take(table, "audit", "a text", |value| value.as_str().map(Arc::from)),
     }
 }

@@ -1,6 +1,7 @@
 //! The router sends each call to V2 or V3.
 
 pub mod audit;
+pub mod baseline;
 pub mod bucket;
 pub mod draft;
 pub mod edit;
@@ -11,11 +12,14 @@ pub mod paths;
 pub mod percent;
 pub mod pins;
 pub mod policy;
+pub mod post;
 pub mod ramp;
 mod reader;
 pub mod rules;
+pub mod shelf;
 pub mod source;
 pub mod stage;
+pub mod steer;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,11 +30,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch::{Receiver, Sender};
 
 use crate::call::{Answer, Call, CallId, Class, Lane, SessionId};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
+use crate::error::Outcome;
 use crate::pool::Pool;
+use crate::router::baseline::Baseline;
 use crate::router::file::RolloutFile;
-use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
+use crate::router::guard::Arms;
+use crate::router::pins::{Marked, PinCensus, PinShard, SHARDS, shard_of};
 use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
+use crate::router::post::{GuardPost, Watch};
+use crate::router::stage::Stages;
 use crate::session::Sessions;
 
 /// Two pools behind one door.
@@ -40,7 +49,7 @@ use crate::session::Sessions;
 pub struct Router<Legacy, Next> {
     legacy: Arc<Legacy>,
     next: Arc<Next>,
-    policy: ArcSwap<Policy>,
+    in_force: ArcSwap<InForce>,
     shards: Vec<Mutex<PinShard>>,
     /// Held while the policy is replaced and the pins follow, so that changes come one by one.
     changing: Mutex<()>,
@@ -49,8 +58,28 @@ pub struct Router<Legacy, Next> {
     draws: [AtomicU64; 2],
     forced: AtomicU64,
     ruled: AtomicU64,
+    baseline: Baseline,
     sessions: Arc<Sessions>,
     clock: Clock,
+}
+
+/// What one change of policy put into force, and what is counted while it is.
+#[derive(Debug)]
+struct InForce {
+    policy: Arc<Policy>,
+    /// By class and lane; of each policy its own, so that no draw is held against the
+    /// percentages of another.
+    draws: [[AtomicU64; 2]; 3],
+    /// The guards that calls are told to, while a ramp runs.
+    watch: Option<Watch>,
+    /// What a session that is drawn now is marked with.
+    mark: Option<Marked>,
+}
+
+/// A call whose end the guards want to hear of.
+struct Watched {
+    post: Arc<GuardPost>,
+    session: Option<SessionId>,
 }
 
 /// A call's answer, with the decision that sent it there.
@@ -107,12 +136,13 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
             legacy,
             next,
             changed: Sender::new(policy.epoch),
-            policy: ArcSwap::from_pointee(policy),
+            in_force: ArcSwap::from_pointee(InForce::new(policy.into(), None)),
             shards,
             changing: Mutex::new(()),
             draws: Default::default(),
             forced: AtomicU64::new(0),
             ruled: AtomicU64::new(0),
+            baseline: Baseline::default(),
             sessions,
             clock,
         }
@@ -125,13 +155,15 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
             (command.class, command.ends_session)
         };
         call.class = class;
-        let decision = self.decide(&call);
+        let (decision, watched) = self.decide_under_watch(&call);
         let ending = call.session.clone().filter(|_| ends_session);
+        let command = Arc::clone(&call.command);
         // Dropped here: the pool cancels the call.
         let answer = match decision.lane {
             Lane::V2 => self.legacy.call(call).await,
             Lane::V3 => self.next.call(call).await,
         };
+        self.judge(decision.lane, &command, watched, &answer);
         if let Some(session) = ending.filter(|_| answer.result.is_ok()) {
             // Dropped here: the record is left for its time to live, pin and binding are gone.
             self.end_session(&session).await;
@@ -144,28 +176,70 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     ///
     /// Allocates nothing but the pin of a session's first call.
     pub fn decide(&self, call: &Call) -> Decision {
-        let decision = match &call.session {
+        self.decide_under_watch(call).0
+    }
+
+    /// With whoever judges the lane by what comes of the call.
+    fn decide_under_watch(&self, call: &Call) -> (Decision, Option<Watched>) {
+        let (decision, in_force) = match &call.session {
             Some(session) => {
                 let now = self.clock.now();
                 let mut shard = self.shard(session);
                 // Under the shard's lock: a kill walks all shards after it has stored its
                 // policy, so whatever was pinned by an older one is dropped again (R13).
-                let policy = self.policy.load();
+                let in_force = self.in_force.load();
+                let policy = &in_force.policy;
                 let directed = policy.directed(call).filter(|_| !policy.killed);
                 if directed.is_some() {
                     shard.refresh(now, session);
                 }
-                directed.unwrap_or_else(|| shard.decide(now, session, call.class, &policy))
+                let decision =
+                    directed.unwrap_or_else(|| shard.decide(now, session, call.class, policy));
+                if let Some(mark) = in_force.mark.filter(|_| decision.drawn) {
+                    shard.mark(session, mark);
+                }
+                (decision, in_force)
             }
             None => {
-                let policy = self.policy.load();
+                let in_force = self.in_force.load();
+                let policy = &in_force.policy;
                 let mut digits = [0; CallId::RANDOM_BYTES];
                 let id = call.id.text(&mut digits);
-                policy.directed(call).unwrap_or_else(|| policy.decide_anonymous(id, call.class))
+                let decision = policy
+                    .directed(call)
+                    .unwrap_or_else(|| policy.decide_anonymous(id, call.class));
+                (decision, in_force)
             }
         };
         self.count(decision);
-        decision
+        if decision.drawn {
+            let (class, lane) = (call.class as usize, decision.lane as usize);
+            in_force.draws[class][lane].fetch_add(1, Ordering::Relaxed);
+        }
+        // What was forced, ruled or killed tells nothing about the lane that others are drawn to.
+        let watch = in_force.watch.as_ref().filter(|_| decision.is_by_chance());
+        let watched = watch
+            .map(|watch| Watched { post: Arc::clone(&watch.post), session: call.session.clone() });
+        (decision, watched)
+    }
+
+    /// Tells what came of a call to whoever judges its lane.
+    fn judge(&self, lane: Lane, command: &Arc<str>, watched: Option<Watched>, answer: &Answer) {
+        let Some(Watched { post, session }) = watched else {
+            if lane == Lane::V2 && answer.first_outcome() == Outcome::Ok {
+                self.baseline.record(command, answer.timing.total());
+            }
+            return;
+        };
+        match session {
+            None => post.anonymous_called(command, lane, answer),
+            Some(session) => {
+                // A session that has ended meanwhile is judged no more.
+                if let Some(marked) = self.shard(&session).marked(&session) {
+                    post.session_called(marked, command, lane, answer);
+                }
+            }
+        }
     }
 
     fn count(&self, decision: Decision) {
@@ -181,7 +255,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
-        self.policy.load_full()
+        Arc::clone(&self.in_force.load().policy)
     }
 
     /// Sends everything to V2 from now on: every call that begins after this has returned.
@@ -197,15 +271,16 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
 
     /// Sets V3's shares.
     pub fn set_percents(&self, percents: Percents) {
-        self.change(|policy| Policy { percents, ..policy });
+        let stages = Stages::implied_by(&percents);
+        self.change(|policy| Policy { percents, stages, ..policy });
     }
 
-    /// Puts a rollout file into force.
+    /// Puts a rollout file into force, and the guards of its ramp with it.
     ///
     /// # Errors
     /// If the change is not allowed; the policy in force then stays, but for the kill switch,
     /// which is heard whatever else the file says.
-    pub fn apply(&self, file: &RolloutFile) -> Result<Arc<Policy>, Illegal> {
+    pub fn apply(&self, file: &RolloutFile, watch: Option<Watch>) -> Result<Arc<Policy>, Illegal> {
         let commands = self.sessions.commands();
         let unknown = file.rules.unknown_command(|command| commands.knows(command));
         let replaced = match unknown {
@@ -213,7 +288,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
                 let (rule, command) = (usize::from(rule) + 1, command.to_owned());
                 Err(Illegal::UnknownCommand { rule, command })
             }
-            None => self.replace(|policy| file.policy(policy)),
+            None => self.replace(|in_force| (file.policy(&in_force.policy), watch)),
         };
         if replaced.is_err() && file.killed {
             self.kill();
@@ -222,15 +297,21 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     }
 
     fn change(&self, change: impl FnOnce(Policy) -> Policy) {
-        let changed = self.replace(|policy| change(policy.clone()));
+        let changed = self
+            .replace(|in_force| (change(in_force.policy.as_ref().clone()), in_force.watch.clone()));
         changed.expect("neither flag nor version is changed here");
     }
 
-    fn replace(&self, next: impl FnOnce(&Policy) -> Policy) -> Result<Arc<Policy>, Illegal> {
+    fn replace(
+        &self,
+        next: impl FnOnce(&InForce) -> (Policy, Option<Watch>),
+    ) -> Result<Arc<Policy>, Illegal> {
         let _changing = self.changing.lock().expect("nothing panics while it holds this lock");
-        let in_force = self.policy.load_full();
-        let policy = Arc::new(in_force.replaced_by(next(&in_force))?);
-        self.policy.store(Arc::clone(&policy));
+        let old = self.in_force.load_full();
+        let (policy, watch) = next(&old);
+        let policy = Arc::new(old.policy.replaced_by(policy)?);
+        old.tell_draws();
+        self.in_force.store(Arc::new(InForce::new(Arc::clone(&policy), watch)));
         // After the store: from here on a decision under a shard's lock sees the new policy, and
         // what older decisions pinned in this shard is put right.
         for shard in &self.shards {
@@ -238,6 +319,24 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         }
         self.changed.send_replace(policy.epoch);
         Ok(policy)
+    }
+
+    /// Tells the guards of this process what can only be seen now and then, and gives them.
+    #[must_use]
+    pub fn guards(&self, now: Wall) -> Option<Arc<GuardPost>> {
+        // Against a change of policy, which tells the same draws.
+        let _changing = self.changing.lock().expect("nothing panics while it holds this lock");
+        let in_force = self.in_force.load();
+        in_force.tell_draws();
+        let post = Arc::clone(&in_force.watch.as_ref()?.post);
+        post.v3_deaths(self.next.status().deaths, now);
+        Some(post)
+    }
+
+    /// What V2's calls took while no ramp ran.
+    #[must_use]
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
     }
 
     /// The session is over: its pin, its binding in both pools and its record go together (R14).
@@ -272,7 +371,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     /// The live sessions that have at least their reads in this lane.
     #[must_use]
     pub fn pins(&self, lane: Lane) -> PinCensus {
-        let (policy, now) = (self.policy.load(), self.clock.now());
+        let (policy, now) = (self.policy(), self.clock.now());
         let shards = self.shards.iter().map(|shard| lock(shard).census(now, &policy, lane));
         shards.fold(PinCensus::default(), PinCensus::with)
     }
@@ -297,6 +396,27 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
 
     fn shard(&self, session: &SessionId) -> MutexGuard<'_, PinShard> {
         lock(&self.shards[shard_of(session)])
+    }
+}
+
+impl InForce {
+    /// With guards, the units that it draws are a step's or a cohort's.
+    fn new(policy: Arc<Policy>, watch: Option<Watch>) -> Self {
+        let calls = match policy.whole_sessions {
+            true => Percents::all(policy.percents.of(Class::Critical)),
+            false => policy.percents,
+        };
+        let mark = watch.as_ref().and_then(|watch| watch.post.begin(watch, calls));
+        Self { policy, draws: Default::default(), watch, mark }
+    }
+
+    /// Draws that the guards were not told of. Those that are decided by a policy while it is
+    /// replaced are left out: they are few, and all others would be held against the wrong share.
+    fn tell_draws(&self) {
+        let Some(watch) = &self.watch else { return };
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        let arms = |[v2, v3]: &[AtomicU64; 2]| Arms { control: take(v2), candidate: take(v3) };
+        watch.post.drew(self.draws.each_ref().map(arms));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::router::audit::hash;
+
 /// The folder in which a file lies; a bare name lies in the present one.
 #[must_use]
 pub fn folder_of(file: &Path) -> &Path {
@@ -53,6 +55,32 @@ impl RolloutPaths {
     #[must_use]
     pub fn last_good(&self) -> PathBuf {
         self.folder.join("last_good.toml")
+    }
+
+    /// The plans of ramps, by the hash of their content.
+    #[must_use]
+    pub fn plan(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("plan-{name}.json"))
+    }
+
+    /// What each process knows of one build of V3 under one plan.
+    #[must_use]
+    pub fn evidence(&self, plan: &str, build: &str) -> PathBuf {
+        // By digits, since a build may be called anything.
+        let name = hash(format!("{plan} {build}").as_bytes());
+        self.folder.join("evidence").join(&name[..16])
+    }
+
+    /// The last time that the kill switch was tried.
+    #[must_use]
+    pub fn drill(&self) -> PathBuf {
+        self.folder.join("drill.json")
+    }
+
+    /// What the one process holds that steers the ramp.
+    #[must_use]
+    pub fn controller(&self) -> PathBuf {
+        self.folder.join("controller")
     }
 
     /// What a running process tells of itself.

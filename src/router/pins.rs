@@ -7,6 +7,7 @@ use crate::call::{Class, Lane, SessionId};
 use crate::clock::Moment;
 use crate::machine::idle::IdleMap;
 use crate::router::bucket::draw;
+use crate::router::guard::Marks;
 use crate::router::policy::{Decision, Percents, Policy, Reason};
 
 /// Pins are spread over this many locks, so that 32 callers rarely meet at one.
@@ -43,6 +44,17 @@ struct Pin {
     percents: Percents,
     /// The session's first call.
     born: Moment,
+    /// What the guards of a ramp know of it, if it began during one.
+    marked: Option<Marked>,
+}
+
+/// What the guards of a ramp know of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Whose marks they are: another ramp's guards have others.
+    pub serial: u64,
+    /// The marks.
+    pub marks: Marks,
 }
 
 /// The pins of one lane, seen at one moment.
@@ -104,7 +116,8 @@ impl PinShard {
             return Decision { lane, reason: Reason::Pinned, epoch, drawn: false, rule };
         }
         let bucket = draw(&policy.flag, session.as_str()).bucket;
-        self.pin(now, session, Pin { bucket, percents: policy.percents, born: now });
+        let pin = Pin { bucket, percents: policy.percents, born: now, marked: None };
+        self.pin(now, session, pin);
         let lane = policy.lane(&policy.percents, class, bucket);
         Decision { lane, reason: Reason::Percent, epoch, drawn: true, rule }
     }
@@ -137,6 +150,18 @@ impl PinShard {
         for pin in self.pins.values_mut() {
             pin.percents = pin.percents.lower(policy.percents);
         }
+    }
+
+    /// The session was drawn just now, and guards are to know it.
+    pub(super) fn mark(&mut self, session: &SessionId, mark: Marked) {
+        if let Some(pin) = self.pins.get_mut(session) {
+            pin.marked = Some(mark);
+        }
+    }
+
+    /// What guards know of a session.
+    pub(super) fn marked(&mut self, session: &SessionId) -> Option<&mut Marked> {
+        self.pins.get_mut(session)?.marked.as_mut()
     }
 
     /// The session is over.

@@ -9,6 +9,7 @@ use crate::call::{Call, Class, Lane};
 use crate::router::bucket::draw;
 use crate::router::percent::Percent;
 use crate::router::rules::Rules;
+use crate::router::stage::Stages;
 
 /// V3's share of each class. Read never lags behind write, nor write behind critical, so the
 /// sets of sessions in V3 are nested (R12).
@@ -94,45 +95,6 @@ impl Percents {
     }
 }
 
-/// How far a rollout has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// No class has a share in V3.
-    Off,
-    /// On the way.
-    Ramp,
-    /// Every class is in V3 altogether.
-    Complete,
-    /// The kill switch is on, whatever the shares are.
-    Killed,
-}
-
-impl Stage {
-    /// The stage that these settings amount to.
-    #[must_use]
-    pub fn of(percents: &Percents, killed: bool) -> Self {
-        let all = |end| Class::ALL.iter().all(|class| percents.of(*class) == end);
-        match killed {
-            true => Self::Killed,
-            false if all(Percent::ZERO) => Self::Off,
-            false if all(Percent::HUNDRED) => Self::Complete,
-            false => Self::Ramp,
-        }
-    }
-
-    /// The name used in reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Ramp => "ramp",
-            Self::Complete => "complete",
-            Self::Killed => "killed",
-        }
-    }
-}
-
 /// What is in force. Replaced as a whole, never changed in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -146,6 +108,10 @@ pub struct Policy {
     pub killed: bool,
     /// V3's share of each class.
     pub percents: Percents,
+    /// How far each class has come, beneath the kill switch.
+    pub stages: Stages,
+    /// Whether a drill has switched the canary, which nothing but drills looks at.
+    pub canary: bool,
     /// Whether the lowest share governs a whole session.
     pub whole_sessions: bool,
     /// The calls that go by what they are, before any draw.
@@ -191,10 +157,17 @@ impl Policy {
     /// The policy before any change: everything goes to V2.
     #[must_use]
     pub fn initial(flag: &str, whole_sessions: bool) -> Self {
-        let percents = Percents::all(Percent::ZERO);
-        let rules = Arc::default();
-        let flag = flag.into();
-        Self { epoch: 1, version: 0, flag, killed: false, percents, whole_sessions, rules }
+        Self {
+            epoch: 1,
+            version: 0,
+            flag: flag.into(),
+            killed: false,
+            percents: Percents::all(Percent::ZERO),
+            stages: Stages::default(),
+            canary: false,
+            whole_sessions,
+            rules: Arc::default(),
+        }
     }
 
     /// The policy that replaces this one.
@@ -217,6 +190,15 @@ impl Policy {
     pub fn lane(&self, percents: &Percents, class: Class, bucket: u32) -> Lane {
         let class = if self.whole_sessions { Class::Critical } else { class };
         if bucket < percents.of(class).buckets() { Lane::V3 } else { Lane::V2 }
+    }
+
+    /// Where a call goes that no caller has made: it is V3's unless a drill has switched the
+    /// canary, which is to it what the kill switch is to all others.
+    #[must_use]
+    pub fn decide_canary(&self) -> Lane {
+        let percents = Percents::all(Percent::HUNDRED);
+        let policy = Self { killed: self.canary, percents, ..self.clone() };
+        policy.decide_anonymous("canary", Class::Read).lane
     }
 
     /// The lane of a call that is not drawn, strongest first: because of the kill switch, because

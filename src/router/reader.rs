@@ -1,5 +1,6 @@
 //! A rollout file's TOML, read key by key; whatever is wrong is noted, and reading goes on.
 
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads the tables of one text.
@@ -29,6 +30,23 @@ impl<'a> Reader<'a> {
             self.problem(value.span().start, &format!("{key} = {found} is not {expected}"));
         }
         taken
+    }
+
+    /// What only the tool writes. Read from the section's own text, since what `toml` has parsed
+    /// cannot be read as something else.
+    pub(super) fn section<T: DeserializeOwned>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+    ) -> Option<T> {
+        let value = table.get(key)?;
+        let whole = toml::from_str::<toml::Table>(self.text);
+        let read = whole.and_then(|mut whole| {
+            whole.remove(key).expect("it was found in the same text above").try_into()
+        });
+        let at = value.span().start;
+        let told = |error: toml::de::Error| format!("{key}: {}", error.message());
+        read.map_err(|error| self.problem(at, &told(error))).ok()
     }
 
     /// Every key of the table must be one of these.

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::call::Class;
+use crate::router::percent::Percent;
+use crate::router::policy::Percents;
 
 /// How far a class has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +43,17 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 7] = [
+        Self::Off,
+        Self::Shadow,
+        Self::Ramp,
+        Self::Hold,
+        Self::Complete,
+        Self::RolledBack,
+        Self::Killed,
+    ];
+
     /// The name used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -211,10 +224,47 @@ fn list(class: Class, from: Stage) -> String {
 
 /// The stages of all classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ByClass", into = "ByClass")]
 pub struct Stages {
     /// Beneath the kill switch, in the order of [`Class::ALL`]; never [`Stage::Killed`].
     beneath: [Stage; 3],
     killed: bool,
+}
+
+/// Stages as they are written, before it is checked that they can be.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByClass {
+    read: Stage,
+    write: Stage,
+    critical: Stage,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    killed: bool,
+}
+
+impl From<Stages> for ByClass {
+    fn from(Stages { beneath: [read, write, critical], killed }: Stages) -> Self {
+        Self { read, write, critical, killed }
+    }
+}
+
+impl TryFrom<ByClass> for Stages {
+    type Error = String;
+
+    fn try_from(ByClass { read, write, critical, killed }: ByClass) -> Result<Self, String> {
+        let beneath = [read, write, critical];
+        if beneath.contains(&Stage::Killed) {
+            return Err("the kill switch is no stage of one class; write killed = true".to_owned());
+        }
+        if critical == Stage::Shadow || write == Stage::Shadow {
+            return Err("only read calls are compared in shadow".to_owned());
+        }
+        if !beneath.is_sorted_by_key(|stage| !stage.may_use_v3()) {
+            let names = beneath.map(Stage::as_str);
+            return Err(format!("{}: no class may be ahead of a safer one", names.join(", ")));
+        }
+        Ok(Self { beneath, killed })
+    }
 }
 
 impl Default for Stages {
@@ -224,6 +274,40 @@ impl Default for Stages {
 }
 
 impl Stages {
+    /// The stages that shares tell by themselves, where nobody set any.
+    #[must_use]
+    pub fn implied_by(percents: &Percents) -> Self {
+        let implied = |class| match percents.of(class) {
+            Percent::ZERO => Stage::Off,
+            Percent::HUNDRED => Stage::Complete,
+            _ => Stage::Ramp,
+        };
+        Self { beneath: Class::ALL.map(implied), killed: false }
+    }
+
+    /// The same, under the kill switch or not.
+    #[must_use]
+    pub const fn with_kill_switch(self, killed: bool) -> Self {
+        Self { killed, ..self }
+    }
+
+    /// The one word for all classes: what needs a human first, then what all have in common.
+    #[must_use]
+    pub fn overall(&self) -> Stage {
+        let any = |stage| self.beneath.contains(&stage);
+        let all = |stage| self.beneath.iter().all(|other| *other == stage);
+        let ends = [Stage::Off, Stage::Complete];
+        match self.killed {
+            true => Stage::Killed,
+            false => [Stage::RolledBack, Stage::Hold]
+                .into_iter()
+                .find(|stage| any(*stage))
+                .or_else(|| ends.into_iter().find(|stage| all(*stage)))
+                .or_else(|| (!any(Stage::Ramp) && any(Stage::Shadow)).then_some(Stage::Shadow))
+                .unwrap_or(Stage::Ramp),
+        }
+    }
+
     /// The stage of a class.
     #[must_use]
     pub const fn of(&self, class: Class) -> Stage {

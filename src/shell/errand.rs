@@ -71,7 +71,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         desk.meter.submit();
         desk.meter.record(call.class, Outcome::Rejected, &timing);
         desk.ledger.record(&call.command, Outcome::Rejected, Ran::No, false);
-        Answer { result: Err(refusal.into()), worker: None, timing }
+        Answer { result: Err(refusal.into()), worker: None, timing, first_try: None }
     }
 }
 
@@ -279,7 +279,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             (End::Replied(_), Heard::Reply(result)) => result,
             (end, heard) => Err(Box::pin(self.explain(end.clone(), heard, finished)).await),
         };
-        Answer { result, worker: finished.worker, timing: finished.timing }
+        Answer { result, worker: finished.worker, timing: finished.timing, first_try: None }
     }
 
     async fn explain(&self, end: End, heard: Heard, finished: &Finished) -> CallError {

@@ -25,6 +25,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     ) -> Answer {
         let (planned, submitted) = (first.timing.planned, first.timing.submitted);
         let deadline = submitted + call.budget.unwrap_or(self.settings.budget);
+        let first_outcome = first.outcome();
         let mut answer = first;
         let mut last = answer.result.as_ref().err().cloned();
         for number in 1..=retry.terms.attempts {
@@ -36,6 +37,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             // Dropped here: as in the first attempt.
             let mut again = self.attempt(call, &Attempt { number, planned, deadline }).await;
             again.timing.submitted = submitted;
+            again.first_try = Some(first_outcome);
             last = again.result.as_ref().err().cloned();
             let (before, after) = (answer.result.as_ref().err(), last.as_ref());
             match (before, after) {

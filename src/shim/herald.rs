@@ -10,10 +10,11 @@ use crate::call::Lane;
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::router::Router;
+use crate::router::ramp::Verdict;
 use crate::router::source::SourceStatus;
-use crate::router::watch::RolloutWatch;
 use crate::shim::board::{StatusBoard, start_ticks};
 use crate::shim::status::{ProcessStatus, RolloutStatus};
+use crate::shim::warden::Warden;
 
 /// How often a status is written when nothing changes.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Herald {
     board: StatusBoard,
     task: JoinHandle<()>,
+    warden: Arc<Warden>,
     /// Held while the file is written or removed: what is removed must not come back.
     closed: Arc<Mutex<bool>>,
 }
@@ -33,7 +35,8 @@ impl Herald {
     pub(super) fn start<L: Pool, N: Pool>(
         board: StatusBoard,
         router: &Arc<Router<L, N>>,
-        watch: &RolloutWatch,
+        heard: Heard,
+        warden: Arc<Warden>,
         clock: Clock,
     ) -> Self {
         if let Err(error) = board.sweep() {
@@ -42,7 +45,8 @@ impl Herald {
         let mut teller = Teller {
             board: board.clone(),
             router: Arc::downgrade(router),
-            sources: watch.sources(),
+            heard,
+            warden: Arc::clone(&warden),
             clock,
             failed: false,
             closed: Arc::default(),
@@ -55,7 +59,7 @@ impl Herald {
                 // Dropped here, with the shim: its drop removes the file.
                 let alive = tokio::select! {
                     changed = epochs.changed() => changed.is_ok(),
-                    changed = teller.sources.changed() => changed.is_ok(),
+                    changed = teller.heard.sources.changed() => changed.is_ok(),
                     () = clock.sleep_until(clock.now() + PERIOD) => true,
                 };
                 if !alive || !teller.tell() {
@@ -63,7 +67,7 @@ impl Herald {
                 }
             }
         });
-        Self { board, task, closed }
+        Self { board, task, warden, closed }
     }
 }
 
@@ -73,14 +77,27 @@ impl Drop for Herald {
         // The task may be at work on another thread; then this waits, and it writes no more.
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         *closed = true;
+        if let Err(error) = self.warden.tell_last() {
+            tracing::warn!(%error, "what the guards knew last is lost");
+        }
         self.board.remove(std::process::id());
     }
+}
+
+/// What others in this process have to say.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// Where the policy comes from, and why a source is not in force, if it is not.
+    pub(super) sources: Receiver<Vec<SourceStatus>>,
+    /// The last verdict, if this process steers the ramp.
+    pub(super) verdicts: Receiver<Option<Verdict>>,
 }
 
 struct Teller<L, N> {
     board: StatusBoard,
     router: Weak<Router<L, N>>,
-    sources: Receiver<Vec<SourceStatus>>,
+    heard: Heard,
+    warden: Arc<Warden>,
     clock: Clock,
     /// Whether the last write failed, so that a lasting failure is told once.
     failed: bool,
@@ -96,12 +113,14 @@ impl<L: Pool, N: Pool> Teller<L, N> {
         if *closed {
             return false;
         }
-        let written = self.board.write(&status);
+        // The evidence first: whoever sees a version in force finds what its guards know.
+        let told = self.warden.tell(&router, Clock::wall());
+        let written = told.and_then(|()| self.board.write(&status));
         drop(closed);
         if let Err(error) = &written
             && !self.failed
         {
-            tracing::warn!(%error, "cannot write the status file: `status` will not show this");
+            tracing::warn!(%error, "cannot tell how this process is: `status` will not show it");
         }
         self.failed = written.is_err();
         true
@@ -110,7 +129,8 @@ impl<L: Pool, N: Pool> Teller<L, N> {
     fn status(&mut self, router: &Router<L, N>) -> ProcessStatus {
         let (pid, draws) = (std::process::id(), router.draws());
         let directed = router.directed();
-        let sources = self.sources.borrow_and_update().clone();
+        let sources = self.heard.sources.borrow_and_update().clone();
+        let verdict = self.heard.verdicts.borrow().clone();
         let now = UNIX_EPOCH + Clock::unix_now();
         let lanes = [(Lane::V2, router.legacy().status()), (Lane::V3, router.next().status())];
         ProcessStatus {
@@ -126,7 +146,8 @@ impl<L: Pool, N: Pool> Teller<L, N> {
             pins: [Lane::V2, Lane::V3].map(|lane| (lane, router.pins(lane).into())).into(),
             evicted_pins: router.evicted_pins(),
             lanes: lanes.into(),
-            last_verdict: None,
+            last_verdict: verdict,
+            canary: router.policy().decide_canary(),
         }
     }
 }

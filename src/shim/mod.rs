@@ -4,9 +4,13 @@
 //! its own. Both follow the rollout file, and tell in its folder how they are (`status`).
 
 pub mod board;
+mod controller;
 pub mod drain;
 mod herald;
+mod hook;
 pub mod status;
+pub mod testimony;
+mod warden;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -20,6 +24,8 @@ use crate::clock::Clock;
 use crate::config::{Config, SessionLane, WorkerConfig, WorkerProgram};
 use crate::error::StartError;
 use crate::pool::Pool;
+use crate::router::guard::strata::Strata;
+use crate::router::paths::RolloutPaths;
 use crate::router::policy::{Percents, Policy};
 use crate::router::source::FlagSource;
 use crate::router::source::environment::Environment;
@@ -35,7 +41,9 @@ use crate::worker::process::ProcessSpawner;
 use crate::worker::runtime::{UnpackError, caches, unpack};
 
 use crate::shim::board::StatusBoard;
-use crate::shim::herald::Herald;
+use crate::shim::controller::Controller;
+use crate::shim::herald::{Heard, Herald};
+use crate::shim::warden::Warden;
 
 /// The pool behind lane V2, unless a team brings its own.
 pub type Legacy = V2SessionPool;
@@ -71,6 +79,7 @@ pub struct Shim<L = Legacy> {
 /// What keeps the policy and the rollout file together, and tells of it.
 #[derive(Debug)]
 struct Follower {
+    _controller: Controller,
     _herald: Herald,
     _watch: RolloutWatch,
 }
@@ -268,16 +277,30 @@ pub fn spawner(
 
 fn follow<L: Pool>(config: &Config, router: &Arc<Router<L, V3Pool>>, clock: Clock) -> Follower {
     let file = &config.rollout.file;
-    let followed = Arc::downgrade(router);
+    let paths = RolloutPaths::of(file);
+    let commands = config.commands.by_name();
+    let strata = commands.iter().map(|(name, command)| ((*name).to_owned(), command.class));
+    let strata = Strata::new(strata);
+    let warden = Arc::new(Warden::new(paths.clone(), strata.clone()));
+    let (followed, guards) = (Arc::downgrade(router), Arc::clone(&warden));
     let environment = Environment::of(std::env::var(Environment::VARIABLE).ok());
     let environment = environment.map(|source| Box::new(source) as Box<dyn FlagSource>);
     let mut sources: Vec<_> = environment.into_iter().collect();
     sources.push(Box::new(WatchedFile::at(file)));
     let watch = watch(sources, move |file| {
         let router = followed.upgrade().ok_or("the shim is gone")?;
-        let policy = router.apply(file).map_err(|error| error.to_string())?;
+        let watch = file.ramp.as_ref().map(|mark| guards.watch(mark, router.baseline()));
+        // Whatever is wrong with a plan, what the file says of shares is in force; that this
+        // process does not judge holds the ramp.
+        let watch = watch.transpose().unwrap_or_else(|error| {
+            tracing::error!(%error, "no guards watch the ramp in this process");
+            None
+        });
+        let policy = router.apply(file, watch).map_err(|error| error.to_string())?;
         Ok(format!("version {} (epoch {})", policy.version, policy.epoch))
     });
-    let herald = Herald::start(StatusBoard::beside(file), router, &watch, clock);
-    Follower { _herald: herald, _watch: watch }
+    let (controller, verdicts) = Controller::start(paths, strata, router);
+    let heard = Heard { sources: watch.sources(), verdicts };
+    let herald = Herald::start(StatusBoard::beside(file), router, heard, warden, clock);
+    Follower { _controller: controller, _herald: herald, _watch: watch }
 }

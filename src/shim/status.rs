@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::call::{Class, Lane};
 use crate::pool::PoolStatus;
 use crate::router::pins::PinCensus;
-use crate::router::policy::{Percents, Policy, Stage};
+use crate::router::policy::{Percents, Policy};
+use crate::router::ramp::Verdict;
 use crate::router::source::SourceStatus;
+use crate::router::stage::{Stage, Stages};
 
 /// One process that serves calls: the content of `FILE.d/PID.json`, written anew on each change
 /// of the policy and each second.
@@ -40,8 +42,10 @@ pub struct ProcessStatus {
     pub evicted_pins: u64,
     /// Both pools.
     pub lanes: BTreeMap<Lane, PoolStatus>,
-    /// What the guards of a ramp said last; none while no ramp runs.
-    pub last_verdict: Option<serde_json::Value>,
+    /// What was said last about the ramp; only the one process that steers it says so.
+    pub last_verdict: Option<Verdict>,
+    /// Where the canary call of a drill would go.
+    pub canary: Lane,
 }
 
 /// The rollout as it is in force in one process.
@@ -51,8 +55,10 @@ pub struct RolloutStatus {
     pub version: u64,
     /// Counts the changes in this process, from 1.
     pub epoch: u64,
-    /// How far the rollout has come.
+    /// How far the rollout has come, in one word,
     pub stage: Stage,
+    /// and class by class.
+    pub stages: Stages,
     /// The salt of every bucket.
     pub flag: String,
     /// Whether everything goes to V2.
@@ -83,9 +89,10 @@ impl RolloutStatus {
     #[must_use]
     pub fn of(policy: &Policy, sources: Vec<SourceStatus>) -> Self {
         let Policy { epoch, version, ref flag, killed, percents, .. } = *policy;
-        let (stage, flag) = (Stage::of(&percents, killed), flag.to_string());
+        let stages = policy.stages.with_kill_switch(killed);
+        let (stage, flag) = (stages.overall(), flag.to_string());
         let refused = sources.iter().find_map(|source| source.refused.clone());
-        Self { version, epoch, stage, flag, killed, percents, refused, sources }
+        Self { version, epoch, stage, stages, flag, killed, percents, refused, sources }
     }
 
     /// V3's share of a class, in percent.

@@ -8,21 +8,21 @@ use serde_json::json;
 use crate::tool::Tool;
 
 /// Runs an example, which `cargo test` has built unless it was asked for this binary alone.
-fn run(example: &str) -> String {
+fn run(example: &str, args: &[&str]) -> String {
     let root = env!("CARGO_MANIFEST_DIR");
     let folder = Path::new(env!("CARGO_BIN_EXE_poolshift")).parent().unwrap().join("examples");
     if !folder.join(example).exists() {
         let built = Command::new(env!("CARGO")).args(["build", "--example", example]).status();
         assert!(built.unwrap().success());
     }
-    let output = Command::new(folder.join(example)).current_dir(root).output().unwrap();
+    let output = Command::new(folder.join(example)).args(args).current_dir(root).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn a_service_embeds_both_pools() {
-    let told = run("embed");
+    let told = run("embed", &[]);
     assert!(told.contains("V3 at 0 %: {V2: 200}") && told.contains("V3 at 100 %: {V3: 200}"));
     assert!(told.contains("killed: v2 because killed"), "{told}");
 }
@@ -31,7 +31,7 @@ fn a_service_embeds_both_pools() {
 fn a_team_brings_its_own_legacy_pool() {
     let note = r#"{"topic":"tea","text":"green"}"#;
     let spaced = r#"{"topic": "tea", "text": "green"}"#;
-    assert_eq!(run("own_legacy_pool"), format!("v2: {spaced}\nv3: {note}\n"));
+    assert_eq!(run("own_legacy_pool", &[]), format!("v2: {spaced}\nv3: {note}\n"));
 }
 
 #[test]
@@ -50,4 +50,33 @@ fn an_app_of_ones_own_keeps_its_sessions_in_both_lanes() {
         assert_eq!(lines[4]["error"], json!("'nothing is known about coffee'"));
         assert_eq!(lines[5]["result"]["greeting"], json!("Bonjour, Cem!"));
     }
+}
+
+/// What the example prints of its last line, and of the steps that it has taken.
+fn ramp(args: &[&str]) -> (String, String) {
+    let told = run("ramp", args);
+    assert!(told.contains("the audit holds"), "{told}");
+    let last = told.lines().last().unwrap().to_owned();
+    assert!(last.contains("none was lost, and ") && last.contains("kept their notes"), "{told}");
+    (told, last)
+}
+
+#[test]
+fn a_ramp_takes_a_good_v3_to_the_end_by_itself() {
+    let (told, last) = ramp(&[]);
+    assert!(last.starts_with("complete: "), "{told}");
+    let shares = ["[0 % -> 1 %]", "[1 % -> 5 %]", "[5 % -> 25 %]", "[25 % -> 50 %]"];
+    for shares in shares.into_iter().chain(["[50 % -> 100 %]"]) {
+        assert!(told.contains(shares), "{shares}: {told}");
+    }
+}
+
+#[test]
+fn a_ramp_takes_back_a_v3_that_fails_in_one_command_by_itself() {
+    let (told, last) = ramp(&["--planted"]);
+    assert!(last.starts_with("rolled_back: "), "{told}");
+    let line = told.lines().find(|line| line.contains("ramp rollback by ramp (process ")).unwrap();
+    assert!(line.contains("V3 has more errors than V2: ln E = "), "{line}");
+    assert!(line.contains("percentage points more, most evidence in look_up"), "{line}");
+    assert!(line.ends_with(" -> 0 %]"), "{line}");
 }

@@ -89,8 +89,8 @@ async fn a_writer_that_hangs_is_named_and_nothing_is_written() {
     let held = fs::File::create(paths.lock()).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
     let (actor, reason, if_version) = ("ann".to_owned(), None, None);
-    let (action, above, killed_anywhere) = (Action::Kill, 0, false);
-    let change = Change { action, actor, reason, if_version, above, killed_anywhere };
+    let (action, above, killed_anywhere, verdict) = (Action::Kill, 0, false, None);
+    let change = Change { action, actor, reason, if_version, above, killed_anywhere, verdict };
     let error = edit(&paths, &change, false).await.unwrap_err();
     assert!(matches!(error, EditError::Locked { .. }), "{error}");
     assert!(!paths.file().exists());

@@ -32,7 +32,7 @@ impl Pool for Instant {
         let at = Moment::ZERO;
         let timing = Timing { planned: at, submitted: at, dispatched: None, finished: at };
         let result = RawValue::from_string("{}".to_owned()).unwrap();
-        Answer { result: Ok(result), worker: None, timing }
+        Answer { result: Ok(result), worker: None, timing, first_try: None }
     }
 
     fn end_session(&self, session: &SessionId) {
@@ -87,11 +87,11 @@ fn r12_killed_beats_forced_beats_pin_beats_percent() {
 fn r13_the_kill_switch_of_a_file_is_heard_whatever_else_it_says() {
     let router = router("0");
     let file = |text: &str| RolloutFile::parse(text).unwrap();
-    router.apply(&file("version = 5\npercent = 50")).unwrap();
-    assert!(router.apply(&file("version = 6\npercent = 50\nflag = \"other\"")).is_err());
-    assert!(router.apply(&file("version = 4\npercent = 60")).is_err());
+    router.apply(&file("version = 5\npercent = 50"), None).unwrap();
+    assert!(router.apply(&file("version = 6\npercent = 50\nflag = \"other\""), None).is_err());
+    assert!(router.apply(&file("version = 4\npercent = 60"), None).is_err());
     assert!(!router.policy().killed);
-    assert!(router.apply(&file("version = 4\nkilled = true")).is_err());
+    assert!(router.apply(&file("version = 4\nkilled = true"), None).is_err());
     assert!(router.policy().killed);
     assert_eq!(router.policy().percents, all("50"), "the shares are as they were");
 }

@@ -18,7 +18,7 @@ fn file(text: &str) -> RolloutFile {
 }
 
 fn apply(router: &TestRouter, text: &str) {
-    router.apply(&file(text)).unwrap();
+    router.apply(&file(text), None).unwrap();
 }
 
 fn with_attr(mut call: Call, name: &str, value: &str) -> Call {
@@ -121,12 +121,12 @@ fn r13_a_rule_for_an_unknown_command_is_refused_and_the_last_good_policy_stays()
     apply(&router, &format!("version = 1\npercent = 5\n{RULES}"));
     let bad = "version = 2\npercent = 100\n[[rules]]\ncommands = [\"ping\", \"pingg\"]\n\
                lane = \"v3\"\n";
-    let error = router.apply(&file(bad)).unwrap_err().to_string();
+    let error = router.apply(&file(bad), None).unwrap_err().to_string();
     assert!(error.starts_with("rule 1 asks for command \"pingg\""), "{error}");
     assert_eq!((router.policy().version, router.policy().percents), (1, all("5")));
     assert_eq!(router.policy().rules.list().len(), 4);
     let killed = format!("killed = true\n{bad}");
-    assert!(router.apply(&file(&killed)).is_err() && router.policy().killed);
+    assert!(router.apply(&file(&killed), None).is_err() && router.policy().killed);
     // A rollback suspends the rules, so that one of them is no reason to refuse it.
     apply(&router, &format!("rules_suspended = true\n{}", bad.replace("100", "0")));
     let acme = with_attr(call("echo", "carol"), "tenant", "acme");
@@ -137,7 +137,7 @@ fn r13_a_rule_for_an_unknown_command_is_refused_and_the_last_good_policy_stays()
 fn a_kill_switch_alone_leaves_the_rules_as_they_are() {
     let router = router("0");
     apply(&router, &format!("percent = 5\n{RULES}"));
-    router.apply(&RolloutFile::kill_switch()).unwrap();
+    router.apply(&RolloutFile::kill_switch(), None).unwrap();
     assert_eq!(router.policy().rules.list().len(), 4);
 }
 

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("router::reader", 2),
     ("router::rules", 2),
     ("router::stage", 2),
+    ("router::steer", 2),
     ("session::commands", 2),
     ("v2_session_pool::affinity", 2),
     ("v2_session_pool::config", 2),

@@ -9,14 +9,16 @@ use poolshift::router::edit::{Change, Changed, edit};
 use poolshift::router::file::Standing;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::percent::Percent;
-use poolshift::router::policy::{Percents, Stage};
+use poolshift::router::policy::Percents;
+use poolshift::router::stage::{Stage, Stages};
 use poolshift::shim::board::{Board, StatusBoard};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
+use crate::cli::rollout::course::Course;
 use crate::cli::rollout::explain::SUSPENDED;
-use crate::cli::rollout::shares;
 use crate::cli::rollout::wait::{Waited, wait};
+use crate::cli::rollout::{shares, show};
 use crate::cli::stdout;
 
 #[derive(Debug, Args)]
@@ -54,7 +56,19 @@ pub(crate) struct ChangeArgs {
     dry_run: bool,
 }
 
-fn class(text: &str) -> Result<Class, String> {
+impl ChangeArgs {
+    /// Whether nothing is to be changed.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// What is to be done was made from this version of the file.
+    pub(super) fn expect_version(&mut self, version: u64) {
+        self.if_version.get_or_insert(version);
+    }
+}
+
+pub(super) fn class(text: &str) -> Result<Class, String> {
     let found = Class::ALL.into_iter().find(|class| class.as_str() == text);
     found.ok_or_else(|| "must be read, write or critical".to_owned())
 }
@@ -73,6 +87,9 @@ struct Report {
     written: bool,
     remarks: Vec<String>,
     waited: Option<Waited>,
+    stages: Stages,
+    #[serde(flatten)]
+    course: Course,
 }
 
 pub(super) async fn change(
@@ -102,11 +119,12 @@ pub(super) async fn change(
     }
     let actor = actor.unwrap_or_else(whoami);
     let reason = reason.filter(|reason| !reason.is_empty());
-    let change = Change { action, actor, reason, if_version, above, killed_anywhere };
+    let verdict = None;
+    let change = Change { action, actor, reason, if_version, above, killed_anywhere, verdict };
     let changed = edit(paths, &change, dry_run).await?;
     let version = changed.after.version.unwrap_or(0);
     if !json {
-        tell(paths, action, &changed, dry_run)?;
+        tell(paths, &change.action, &changed, dry_run)?;
     }
     let waited = match limit {
         Some(limit) => Some(wait(&board, version, limit).await),
@@ -114,7 +132,10 @@ pub(super) async fn change(
     };
     let failure = waited.as_ref().and_then(|waited| waited.as_ref().err().cloned());
     if json {
-        stdout::json(&report(action, changed, waited.and_then(Result::ok), dry_run))?;
+        let file = show::file(paths).ok().flatten();
+        let course = Course::of(paths, file.as_ref(), &running);
+        let waited = waited.and_then(Result::ok);
+        stdout::json(&report(&change.action, changed, waited, dry_run, course))?;
     } else if let Some(Ok(waited)) = waited {
         let Waited { processes, waited_ms } = waited;
         stdout::line(&format!("in force in {processes} processes after {waited_ms:.0} ms"))?;
@@ -124,7 +145,7 @@ pub(super) async fn change(
 
 fn tell(
     paths: &RolloutPaths,
-    action: Action,
+    action: &Action,
     changed: &Changed,
     dry_run: bool,
 ) -> Result<(), Failure> {
@@ -155,13 +176,20 @@ fn standing(standing: &Standing) -> String {
     format!("{version}: {shares}{killed}")
 }
 
-fn report(action: Action, changed: Changed, waited: Option<Waited>, dry_run: bool) -> Report {
+fn report(
+    action: &Action,
+    changed: Changed,
+    waited: Option<Waited>,
+    dry_run: bool,
+    course: Course,
+) -> Report {
     let Changed { before, after, percent, written, remarks } = changed;
     let percents = after.percents.unwrap_or_default();
+    let stages = after.stages.unwrap_or_else(|| Stages::implied_by(&percents));
     Report {
         action: action.to_string(),
         version: after.version.unwrap_or(0),
-        stage: Stage::of(&percents, after.killed),
+        stage: stages.with_kill_switch(after.killed).overall(),
         percent,
         classes: after.percents,
         flag: after.flag.as_deref().map(str::to_owned),
@@ -170,11 +198,13 @@ fn report(action: Action, changed: Changed, waited: Option<Waited>, dry_run: boo
         written: written && !dry_run,
         remarks,
         waited,
+        stages: stages.with_kill_switch(after.killed),
+        course,
     }
 }
 
 /// Who asks: behind sudo, the person before it.
-fn whoami() -> String {
+pub(super) fn whoami() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));

@@ -2,6 +2,8 @@
 
 mod bucket;
 mod change;
+pub(crate) mod course;
+mod drill;
 mod explain;
 mod history;
 mod ramp;
@@ -34,13 +36,17 @@ pub(crate) enum RolloutCommand {
     Unkill(ChangeArgs),
     /// V3's share to 0, for live sessions too; calls that wait in V3 finish there
     Rollback(ChangeArgs),
+    /// Move classes from stage to stage
+    Stage(ramp::StageArgs),
+    /// A plan that raises V3's share by itself, step by step, on evidence
+    #[command(subcommand)]
+    Ramp(ramp::RampCommand),
+    /// Try the kill switch on a canary that no caller meets, and time it
+    Drill(drill::DrillArgs),
     /// The audited changes, oldest first
     History(history::HistoryArgs),
     /// Where a call would go, and why
     Explain(explain::ExplainArgs),
-    /// What can be known of a ramp before it is begun
-    #[command(subcommand)]
-    Ramp(ramp::RampCommand),
     /// The bucket of a session, from 0 to 99999: it is in V3 if that is below percent x 1000
     Bucket(bucket::BucketArgs),
 }
@@ -102,9 +108,11 @@ pub(crate) async fn rollout(survey: Survey, args: RolloutArgs, json: bool) -> Re
         RolloutCommand::Rollback(args) => {
             change::change(&paths, Action::Rollback, args, json).await
         }
+        RolloutCommand::Stage(args) => ramp::stage(&paths, args, json).await,
+        RolloutCommand::Ramp(command) => ramp::ramp(&config, &paths, command, json).await,
+        RolloutCommand::Drill(args) => drill::drill(&paths, args, json).await,
         RolloutCommand::History(args) => history::history(&paths, args, json),
         RolloutCommand::Explain(args) => explain::explain(&config, &paths, args, json),
-        RolloutCommand::Ramp(command) => ramp::ramp(&config, &paths, command, json),
         RolloutCommand::Bucket(args) => bucket::bucket(args, json),
     }
 }

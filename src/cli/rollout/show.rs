@@ -7,7 +7,7 @@ use poolshift::router::edit::{EditError, read_bytes};
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
 use poolshift::router::percent::Percent;
-use poolshift::router::policy::{Percents, Stage};
+use poolshift::router::policy::Percents;
 use poolshift::router::rules::Rules;
 use poolshift::router::source::SourceStatus;
 use poolshift::shim::board::{Board, StatusBoard};
@@ -17,6 +17,7 @@ use poolshift::{Class, Lane};
 use serde_json::json;
 
 use crate::cli::failure::Failure;
+use crate::cli::rollout::course::Course;
 use crate::cli::rollout::explain::SUSPENDED;
 use crate::cli::rollout::shares;
 use crate::cli::stdout;
@@ -33,18 +34,21 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     let found = file(paths)?;
     let says = found.clone().unwrap_or_default();
     let percents = says.percents.unwrap_or_default();
-    let stage = Stage::of(&percents, says.killed);
+    let stages = says.stages(&percents).with_kill_switch(says.killed);
+    let stage = stages.overall();
     let flag = says.flag.as_deref().unwrap_or(&config.rollout.flag);
     let board = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
     let Board { live, unreadable } = &board;
     let rules = says.rules.list();
+    let course = Course::of(paths, found.as_ref(), &board);
     if as_json {
         let processes: Vec<_> = live.iter().map(process).collect();
-        return stdout::json(&json!({
+        let mut shown = json!({
             "file": paths.file(),
             "exists": found.is_some(),
             "version": says.version.unwrap_or(0),
             "stage": stage,
+            "stages": stages,
             "percent": says.percent.unwrap_or_default(),
             "classes": percents,
             "flag": flag,
@@ -54,7 +58,11 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
             "force_attrs": says.rules.force_attrs(),
             "processes": processes,
             "drain": Drain::of(live),
-        }));
+        });
+        let course = serde_json::to_value(&course).map_err(Failure::failed)?;
+        let course = course.as_object().cloned().unwrap_or_default();
+        shown.as_object_mut().expect("it is an object above").extend(course);
+        return stdout::json(&shown);
     }
     let name = paths.file().display();
     match &found {
@@ -73,6 +81,7 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     }
     stdout::line(&format!("flag: {flag}"))?;
     tell_rules(config, &says.rules)?;
+    course.lines().iter().try_for_each(|line| stdout::line(line))?;
     for (pid, why) in unreadable {
         stdout::aside(&format!("process {pid} cannot be understood: {why}"));
     }

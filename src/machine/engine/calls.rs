@@ -218,7 +218,10 @@ impl<D: Discipline> Engine<D> {
                 self.abandon(call, worker, until, digest);
             }
             // Half a request is in the pipe, the pipe is broken, or the late reply never came.
-            _ => self.retire(now, worker.slot, Stop::Kill),
+            (cause, ..) => {
+                self.deaths += u64::from(matches!(cause, Breakage::Lost | Breakage::Garbled));
+                self.retire(now, worker.slot, Stop::Kill);
+            }
         }
     }
 

@@ -77,6 +77,8 @@ pub struct Engine<D> {
     first_start: Option<Moment>,
     startup: Option<Duration>,
     start_failures: u64,
+    /// Workers that had been ready and ended by themselves, or broke.
+    deaths: u64,
     breaker: Breaker,
     quarantine: Quarantine,
     /// Workers that are to be recycled, and have nobody yet to take their place; each once.
@@ -131,6 +133,7 @@ impl<D: Discipline> Engine<D> {
             first_start: None,
             startup: None,
             start_failures: 0,
+            deaths: 0,
             breaker: Breaker::new(terms.lifecycle.breaker),
             quarantine: Quarantine::new(terms.lifecycle.quarantine),
             due: VecDeque::new(),
@@ -220,6 +223,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
             queue_size: self.discipline.waiting(),
             in_flight: self.calls.len(),
             start_failures: self.start_failures,
+            deaths: self.deaths,
             startup_duration: self.startup,
             breaker: BreakerStatus {
                 open: self.breaker.is_open(),

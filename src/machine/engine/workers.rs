@@ -106,6 +106,7 @@ impl<D: Discipline> Engine<D> {
         self.crew.mark_tried(worker.slot);
         self.vacate(worker.slot, now + delay);
         if served {
+            self.deaths += 1;
             self.lose_sessions(now, worker.slot);
         }
     }

@@ -34,6 +34,9 @@ pub struct AuditLine {
     pub after: Option<Standing>,
     /// The audit line that the file named before.
     pub anchor: Option<String>,
+    /// The verdict that asked for it, with all that went into it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<serde_json::Value>,
     /// The hash of the line before; none in the first.
     pub prev: Option<String>,
 }
@@ -213,6 +216,7 @@ mod tests {
                 before: (line > 1).then(|| file(line - 1, None).standing()),
                 after: Some(file(line, None).standing()),
                 anchor,
+                verdict: None,
                 prev,
             };
             let json = serde_json::to_string(&line).unwrap();
@@ -273,6 +277,7 @@ mod tests {
             before: Some(file.standing()),
             after: Some(file.standing()),
             anchor: file.audit.as_deref().map(str::to_owned),
+            verdict: None,
             prev: Some(hash(kept[1].as_bytes())),
         };
         let json = serde_json::to_string(&next).unwrap();

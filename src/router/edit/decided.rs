@@ -9,6 +9,7 @@ use crate::router::draft::{Action, draft, emergency, restored, sign};
 use crate::router::edit::{Change, Changed, EditError, read_audit, read_bytes};
 use crate::router::file::{BadRolloutFile, MAX_VERSION, RolloutFile, Standing};
 use crate::router::paths::RolloutPaths;
+use crate::router::steer::may_set;
 
 /// The files as they are.
 pub(super) struct Editor<'a> {
@@ -24,8 +25,11 @@ pub(super) struct Decided {
     pub(super) text: String,
     pub(super) lines: String,
     /// A text that could not be understood, to be kept beside.
-    pub(super) kept: Option<(PathBuf, Vec<u8>)>,
+    pub(super) kept: Option<Kept>,
 }
+
+/// A file's path, and its content.
+type Kept = (PathBuf, Vec<u8>);
 
 impl<'a> Editor<'a> {
     pub(super) fn read(paths: &'a RolloutPaths) -> Result<Self, EditError> {
@@ -48,44 +52,24 @@ impl<'a> Editor<'a> {
             return Err(EditError::Version { file, wanted, found });
         }
         let highest = found.max(self.audit.highest_version()).max(change.above);
-        let version = (highest + 1).min(MAX_VERSION);
+        // A verdict on record is no other version: nobody has to follow it.
+        let notes = matches!(change.action, Action::Judge(_));
+        let version = if notes { found } else { (highest + 1).min(MAX_VERSION) };
         let mut remarks = Vec::new();
-        let old = self.bytes.as_deref().unwrap_or_default();
-        let text = String::from_utf8_lossy(old);
-        let (text, kept) = match &self.parsed {
-            Ok(Some(_)) => (draft(&text, change.action, version), None),
-            Ok(None) => {
-                // Running processes still have in force what it said last, the kill switch too.
-                let last = self.audit.lines.last();
-                if let Some(last) = last {
-                    let line = last.line;
-                    remarks
-                        .push(format!("the file was gone; it begins as audit line {line} left it"));
-                }
-                let last = last.and_then(|last| last.after.clone());
-                let last = last
-                    .map(|last| Standing { killed: last.killed || change.killed_anywhere, ..last });
-                let old = last.as_ref().map(restored).unwrap_or_default();
-                (draft(&old, change.action, version), None)
-            }
-            Err(error) if change.action == Action::Kill => {
-                let kept = self.paths.folder().join(format!("refused-{version}.toml"));
-                remarks.push(format!(
-                    "the file could not be understood ({error}); it was replaced by the kill \
-                     switch alone and kept as {}",
-                    kept.display()
-                ));
-                (emergency(version), Some((kept, old.to_owned())))
-            }
-            Err(error) => return Err(EditError::Bad { file, error: error.clone() }),
-        };
-        let refused = |error| EditError::Refused { action: change.action, error };
+        let (text, kept) = self.draft(change, version, &mut remarks)?;
+        let refused = |error| EditError::Refused { action: change.action.clone(), error };
         let parsed = RolloutFile::parse(&text).map_err(refused)?;
+        if let (Action::Set { .. }, Ok(Some(before))) = (&change.action, &self.parsed) {
+            let unsteered = |error| EditError::Unsteered { action: change.action.clone(), error };
+            may_set(before, &parsed).map_err(unsteered)?;
+        }
         let (percent, after) = (parsed.percent, parsed.standing());
         let same = |before: &Standing| Standing { version: after.version, ..before.clone() };
         // Not if anything newer is known: a process may refuse what the file says now.
         let newest = before.as_ref().is_some_and(|before| before.version == Some(highest));
-        if let Some(before) = before.clone().filter(|before| newest && same(before) == after) {
+        if let Some(before) =
+            before.clone().filter(|before| !notes && newest && same(before) == after)
+        {
             let remarks = vec!["it says so already; nothing was changed".to_owned()];
             let (after, before) = (before.clone(), Some(before));
             let changed = Changed { before, after, percent, written: false, remarks };
@@ -99,6 +83,48 @@ impl<'a> Editor<'a> {
         let text = sign(&text, &last, &change.actor, change.reason.as_deref());
         let changed = Changed { before, after, percent, written: true, remarks };
         Ok(Decided { changed, text, lines, kept })
+    }
+
+    /// The text with the change made, and one that could not be understood, to be kept.
+    fn draft(
+        &self,
+        change: &Change,
+        version: u64,
+        remarks: &mut Vec<String>,
+    ) -> Result<(String, Option<Kept>), EditError> {
+        let old = self.bytes.as_deref().unwrap_or_default();
+        let text = String::from_utf8_lossy(old);
+        let drafted = match &self.parsed {
+            Ok(Some(_)) => (draft(&text, &change.action, version), None),
+            Ok(None) => {
+                // Running processes still have in force what it said last, the kill switch too.
+                let last = self.audit.lines.last();
+                if let Some(last) = last {
+                    let line = last.line;
+                    remarks
+                        .push(format!("the file was gone; it begins as audit line {line} left it"));
+                }
+                let last = last.and_then(|last| last.after.clone());
+                let last = last
+                    .map(|last| Standing { killed: last.killed || change.killed_anywhere, ..last });
+                let old = last.as_ref().map(restored).unwrap_or_default();
+                (draft(&old, &change.action, version), None)
+            }
+            Err(error) if change.action == Action::Kill => {
+                let kept = self.paths.folder().join(format!("refused-{version}.toml"));
+                remarks.push(format!(
+                    "the file could not be understood ({error}); it was replaced by the kill \
+                     switch alone and kept as {}",
+                    kept.display()
+                ));
+                (emergency(version), Some((kept, old.to_owned())))
+            }
+            Err(error) => {
+                let file = self.paths.file().to_owned();
+                return Err(EditError::Bad { file, error: error.clone() });
+            }
+        };
+        Ok(drafted)
     }
 
     /// The new audit lines, and the hash of the last. What somebody changed with an editor since
@@ -121,6 +147,7 @@ impl<'a> Editor<'a> {
             before: before.cloned(),
             after: Some(after.clone()),
             anchor: anchor.clone(),
+            verdict: change.verdict.clone(),
             prev,
         };
         let mut number = self.audit.next_number();
@@ -134,6 +161,7 @@ impl<'a> Editor<'a> {
                 action: BY_HAND.to_owned(),
                 actor: "unknown".to_owned(),
                 reason: None,
+                verdict: None,
                 before: known.after.clone(),
                 after: before.cloned(),
                 ..line(number, prev)

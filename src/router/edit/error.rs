@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::router::draft::Action;
 use crate::router::edit::{LOCK_WAIT, MAX_TEXT};
 use crate::router::file::BadRolloutFile;
+use crate::router::steer::Unsteered;
 
 /// Why the rollout file is as it was.
 #[derive(Debug, Error)]
@@ -63,6 +64,14 @@ pub enum EditError {
         action: Action,
         /// What would be wrong with the file.
         error: BadRolloutFile,
+    },
+    /// The rollout's stages, or its ramp, do not allow the change.
+    #[error("{action} is refused: {error}")]
+    Unsteered {
+        /// What was asked.
+        action: Action,
+        /// What stands against it.
+        error: Unsteered,
     },
     /// A text is too long to be kept.
     #[error("{field} has {bytes} bytes; at most {MAX_TEXT} are kept")]

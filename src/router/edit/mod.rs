@@ -50,6 +50,8 @@ pub struct Change {
     pub above: u64,
     /// Whether a running process is known to be killed, whatever the file says.
     pub killed_anywhere: bool,
+    /// The verdict that asks for it, if one does.
+    pub verdict: Option<serde_json::Value>,
 }
 
 /// What came of a change.

@@ -26,6 +26,12 @@ struct Quantiles {
 }
 
 impl Thresholds {
+    /// Whether no command has any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Freezes a command's thresholds from V2's calls: how many there were, and how long the
     /// given share of them took at most.
     pub fn freeze(&mut self, command: &str, calls: u64, quantile: impl Fn(f64) -> Duration) {

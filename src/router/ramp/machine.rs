@@ -1,5 +1,7 @@
 //! The ramp: which step is in force, and what may change that.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -7,6 +9,7 @@ use crate::call::Class;
 use crate::clock::Wall;
 use crate::router::percent::Percent;
 use crate::router::policy::Percents;
+use crate::router::ramp::mark::RampMark;
 use crate::router::ramp::plan::{Plan, Proof, Step};
 use crate::router::ramp::verdict::{Check, Says, Verdict};
 use crate::router::stage::{By, Move, Refused, Stage, Stages};
@@ -76,6 +79,21 @@ impl Ramp {
         Self { plan, stages, position: Position::Shadow, since: now, number: 1 }
     }
 
+    /// The ramp that a rollout file tells of; none if its plan has no such step.
+    #[must_use]
+    pub fn of(plan: Plan, mark: &RampMark, stages: Stages) -> Option<Self> {
+        let RampMark { position, number, since_ms: since, .. } = *mark;
+        let exists = !matches!(position, Position::Step(index) if index >= plan.steps.len());
+        exists.then_some(Self { plan, stages, position, since, number })
+    }
+
+    /// What a rollout file says of it.
+    #[must_use]
+    pub fn mark(&self, plan: &Arc<str>, build: &Arc<str>) -> RampMark {
+        let (plan, build) = (Arc::clone(plan), Arc::clone(build));
+        RampMark { plan, build, position: self.position, number: self.number, since_ms: self.since }
+    }
+
     /// The plan.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
@@ -126,10 +144,16 @@ impl Ramp {
         }
     }
 
-    /// The shares that should be in force.
+    /// The shares that should be in force: none while the kill switch is on.
     #[must_use]
     pub fn percents(&self) -> Percents {
-        let share = |class: Class| match (self.stages.of(class).may_use_v3(), self.step()) {
+        if self.stages.are_killed() { Percents::default() } else { self.shares() }
+    }
+
+    /// The shares beneath the kill switch.
+    #[must_use]
+    pub fn shares(&self) -> Percents {
+        let share = |class: Class| match (self.stages.beneath(class).may_use_v3(), self.step()) {
             (true, Some(step)) => step.percents.of(class),
             _ => Percent::ZERO,
         };

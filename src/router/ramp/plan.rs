@@ -26,10 +26,23 @@ pub struct Plan {
     pub max_drill_age_ms: u64,
     /// It must have been heard within so many milliseconds.
     pub max_drill_time_ms: u64,
+    /// What is told of verdicts, if anybody is.
+    #[serde(default)]
+    pub on_verdict: Option<Hook>,
     /// What the shadow stage must show before the first step, if anything.
     pub shadow: Option<Proof>,
     /// The steps, at least one and at most [`MAX_STEPS`].
     pub steps: Vec<Step>,
+}
+
+/// A command that is run when the verdict has changed, with the verdict on its stdin as JSON.
+/// Nothing waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// After so many milliseconds it is killed.
+    pub timeout_ms: u64,
 }
 
 /// One step.

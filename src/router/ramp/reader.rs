@@ -11,7 +11,7 @@ use crate::call::Class;
 use crate::router::guard::{Bounds, Metric, Settings};
 use crate::router::percent::Percent;
 use crate::router::policy::Percents;
-use crate::router::ramp::plan::{MAX_STEPS, Plan, Proof, Step};
+use crate::router::ramp::plan::{Hook, MAX_STEPS, Plan, Proof, Step};
 
 /// A plan as it is written. Everything may be missing here, so that all that is can be told.
 #[derive(Deserialize)]
@@ -25,6 +25,8 @@ struct Text {
     max_drill_time: Option<Spanned<String>>,
     in_a_row: Option<Spanned<u32>>,
     crash_loop: Option<CrashLoopText>,
+    on_verdict: Option<Spanned<Vec<String>>>,
+    on_verdict_timeout: Option<Spanned<String>>,
     #[serde(default)]
     guards: BTreeMap<Spanned<String>, GuardText>,
     shadow: Option<Spanned<ProofText>>,
@@ -114,6 +116,7 @@ impl Reader<'_> {
             max_v2_load: self.within("max_v2_load", written.max_v2_load, 0.8, (0.0, 1.0)),
             max_drill_age_ms: age,
             max_drill_time_ms: drill,
+            on_verdict: self.hook(written.on_verdict, written.on_verdict_timeout),
             shadow: self.shadow(written.shadow, mismatches),
             steps: self.steps(written.steps),
         }
@@ -159,6 +162,21 @@ impl Reader<'_> {
             bounds.insert(metric, Bounds { tolerated, unacceptable, limit, ignore });
         }
         bounds
+    }
+
+    fn hook(
+        &mut self,
+        command: Option<Spanned<Vec<String>>>,
+        timeout: Option<Spanned<String>>,
+    ) -> Option<Hook> {
+        let timeout_ms =
+            timeout.map_or(10_000, |time| self.time("on_verdict_timeout", Some(&time), ""));
+        let command = command?;
+        if command.as_ref().first().is_none_or(String::is_empty) {
+            let place = self.place(&command.span());
+            self.problems.push(format!("{place}: on_verdict names no program"));
+        }
+        Some(Hook { command: command.into_inner(), timeout_ms })
     }
 
     fn command(&mut self, command: &Spanned<String>) -> String {

@@ -122,6 +122,40 @@ impl Verdict {
         findings.iter().map(|finding| finding.says).max().unwrap_or(Says::Hold)
     }
 
+    /// The same verdict, but for what speaks against going on.
+    #[must_use]
+    pub fn held_by(mut self, reason: String) -> Self {
+        self.findings.push(Finding {
+            check: Check::Step,
+            about: None,
+            says: Says::Hold,
+            formula: "hold while processes do not agree".to_owned(),
+            inputs: BTreeMap::new(),
+            value: 0.0,
+            bound: 0.0,
+            reason,
+        });
+        self.verdict = Self::strongest(&self.findings);
+        self
+    }
+
+    /// The evidence of harm at its strongest: the e-value of one guard, and what it is about.
+    #[must_use]
+    pub fn e_value(&self) -> Option<f64> {
+        let harm = self.findings.iter().filter(|finding| finding.check == Check::Harm);
+        let most = harm.map(|finding| finding.value).reduce(f64::max)?;
+        Some(libm::exp(most).min(f64::MAX))
+    }
+
+    /// Why, in words: what decided it. Of a step that is taken, what it has shown; that nothing
+    /// stood against it is said by each of the other findings.
+    #[must_use]
+    pub fn reason(&self) -> Vec<&str> {
+        let shown =
+            |finding: &&Finding| self.verdict != Says::Advance || finding.check.may_be_waived();
+        self.reasons().filter(shown).map(|finding| finding.reason.as_str()).collect()
+    }
+
     /// The findings that decided it.
     pub fn reasons(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.says == self.verdict)
