@@ -4,6 +4,7 @@
 //!
 //! Nouns: [`Call`], [`CallError`] and the [`Pool`] trait. ARCHITECTURE.md draws the map.
 
+pub mod args;
 pub mod call;
 pub mod clock;
 pub mod error;

@@ -17,9 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use poolshift::config::{Config, environment};
 use poolshift::router::stage::Stage;
 use poolshift::{Args, Call, Outcome, Shim, ShimOptions};
+use tokio::task::JoinSet;
 
 /// Callers, each with one session after the other.
-const CALLERS: u64 = 5;
+const CALLERS: u64 = 4;
 
 #[derive(Default)]
 struct Books {
@@ -48,9 +49,10 @@ async fn ramp(file: &Path, planted: bool) -> Result<(), Box<dyn Error>> {
     let shim = Arc::new(Shim::start(&config, ShimOptions::default()).await?);
     shim.router().legacy().ready(config.v2.size).await?;
     let books = Arc::new(Books::default());
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|caller| tokio::spawn(call(Arc::clone(&shim), Arc::clone(&books), caller)))
-        .collect();
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        callers.spawn(call(Arc::clone(&shim), Arc::clone(&books), caller));
+    }
 
     // The operator, in another terminal: the kill switch is tried, and the ramp may begin.
     tool(file, &["ramp", "drill"])?;
@@ -58,11 +60,15 @@ async fn ramp(file: &Path, planted: bool) -> Result<(), Box<dyn Error>> {
     let mut epochs = shim.router().epochs();
     let is_over = |stage| matches!(stage, Stage::Complete | Stage::RolledBack);
     while !is_over(shim.router().policy().stages.overall()) {
-        epochs.changed().await?;
+        tokio::select! {
+            changed = epochs.changed() => changed?,
+            // No caller is done before it is told so: this one has met a lost call or note.
+            Some(failed) = callers.join_next() => failed??,
+        }
     }
     books.over.store(true, Ordering::SeqCst);
-    for caller in callers {
-        caller.await??;
+    while let Some(caller) = callers.join_next().await {
+        caller??;
     }
     tool(file, &["show"])?;
     tool(file, &["history", "--verify"])?;

@@ -8,6 +8,7 @@ pub mod edit;
 pub mod file;
 pub mod flagd;
 pub mod guard;
+mod in_force;
 pub mod paths;
 pub mod percent;
 pub mod pins;
@@ -35,8 +36,8 @@ use crate::error::Outcome;
 use crate::pool::Pool;
 use crate::router::baseline::Baseline;
 use crate::router::file::RolloutFile;
-use crate::router::guard::Arms;
-use crate::router::pins::{Marked, PinCensus, PinShard, SHARDS, shard_of};
+use crate::router::in_force::{InForce, Watched};
+use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
 use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
 use crate::router::post::{GuardPost, Watch};
 use crate::router::stage::Stages;
@@ -61,25 +62,6 @@ pub struct Router<Legacy, Next> {
     baseline: Baseline,
     sessions: Arc<Sessions>,
     clock: Clock,
-}
-
-/// What one change of policy put into force, and what is counted while it is.
-#[derive(Debug)]
-struct InForce {
-    policy: Arc<Policy>,
-    /// By class and lane; of each policy its own, so that no draw is held against the
-    /// percentages of another.
-    draws: [[AtomicU64; 2]; 3],
-    /// The guards that calls are told to, while a ramp runs.
-    watch: Option<Watch>,
-    /// What a session that is drawn now is marked with.
-    mark: Option<Marked>,
-}
-
-/// A call whose end the guards want to hear of.
-struct Watched {
-    post: Arc<GuardPost>,
-    session: Option<SessionId>,
 }
 
 /// A call's answer, with the decision that sent it there.
@@ -218,21 +200,24 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         }
         // What was forced, ruled or killed tells nothing about the lane that others are drawn to.
         let watch = in_force.watch.as_ref().filter(|_| decision.is_by_chance());
-        let watched = watch
-            .map(|watch| Watched { post: Arc::clone(&watch.post), session: call.session.clone() });
+        let watched = watch.map(|watch| Watched {
+            post: Arc::clone(&watch.post),
+            mark: in_force.mark,
+            session: call.session.clone(),
+        });
         (decision, watched)
     }
 
     /// Tells what came of a call to whoever judges its lane.
     fn judge(&self, lane: Lane, command: &Arc<str>, watched: Option<Watched>, answer: &Answer) {
-        let Some(Watched { post, session }) = watched else {
+        let Some(Watched { post, mark, session }) = watched else {
             if lane == Lane::V2 && answer.first_outcome() == Outcome::Ok {
                 self.baseline.record(command, answer.timing.total());
             }
             return;
         };
         match session {
-            None => post.anonymous_called(command, lane, answer),
+            None => post.anonymous_called(mark, command, lane, answer),
             Some(session) => {
                 // A session that has ended meanwhile is judged no more.
                 if let Some(marked) = self.shard(&session).marked(&session) {
@@ -396,27 +381,6 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
 
     fn shard(&self, session: &SessionId) -> MutexGuard<'_, PinShard> {
         lock(&self.shards[shard_of(session)])
-    }
-}
-
-impl InForce {
-    /// With guards, the units that it draws are a step's or a cohort's.
-    fn new(policy: Arc<Policy>, watch: Option<Watch>) -> Self {
-        let calls = match policy.whole_sessions {
-            true => Percents::all(policy.percents.of(Class::Critical)),
-            false => policy.percents,
-        };
-        let mark = watch.as_ref().and_then(|watch| watch.post.begin(watch, calls));
-        Self { policy, draws: Default::default(), watch, mark }
-    }
-
-    /// Draws that the guards were not told of. Those that are decided by a policy while it is
-    /// replaced are left out: they are few, and all others would be held against the wrong share.
-    fn tell_draws(&self) {
-        let Some(watch) = &self.watch else { return };
-        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
-        let arms = |[v2, v3]: &[AtomicU64; 2]| Arms { control: take(v2), candidate: take(v3) };
-        watch.post.drew(self.draws.each_ref().map(arms));
     }
 }
 

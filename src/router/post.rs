@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use crate::call::{Answer, Class, Lane};
 use crate::clock::Wall;
@@ -128,14 +127,29 @@ impl GuardPost {
         if marked.serial != self.serial || bad.is_none_or(|bad| bad == Metrics::NONE && !is_new) {
             return;
         }
-        self.called(&mut Unit::Session(&mut marked.marks), command, lane, outcome, total);
+        let mut books = self.lock();
+        let unit = &mut Unit::Session(&mut marked.marks);
+        books.guards.called(unit, command, Arm::from(lane), outcome, total);
+        books.failed(lane, outcome, self.good.load(Ordering::Relaxed));
     }
 
-    /// A call without a session ended.
-    pub(super) fn anonymous_called(&self, command: &str, lane: Lane, answer: &Answer) {
+    /// A call without a session ended, that began when sessions were marked so. If other
+    /// percentages are in force by now it is left out: it was drawn by none of theirs.
+    pub(super) fn anonymous_called(
+        &self,
+        began: Option<Marked>,
+        command: &str,
+        lane: Lane,
+        answer: &Answer,
+    ) {
         let (outcome, total) = (answer.first_outcome(), answer.timing.total());
         self.count(lane, outcome);
-        self.called(&mut Unit::Anonymous, command, lane, outcome, total);
+        let mut books = self.lock();
+        if books.guards.mark() == began.map(|began| began.marks) {
+            let arm = Arm::from(lane);
+            books.guards.called(&mut Unit::Anonymous, command, arm, outcome, total);
+        }
+        books.failed(lane, outcome, self.good.load(Ordering::Relaxed));
     }
 
     fn count(&self, lane: Lane, outcome: Outcome) {
@@ -144,23 +158,17 @@ impl GuardPost {
         }
     }
 
-    fn called(
-        &self,
-        unit: &mut Unit<'_>,
-        command: &str,
-        lane: Lane,
-        outcome: Outcome,
-        total: Duration,
-    ) {
-        let mut books = self.lock();
-        books.guards.called(unit, command, Arm::from(lane), outcome, total);
-        let is_failure = !matches!(outcome, Outcome::Ok | Outcome::Cancelled | Outcome::Draining);
-        if lane == Lane::V3 && is_failure {
-            books.guards.v3_failed(self.good.load(Ordering::Relaxed));
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock().expect("nothing panics while it holds the guards")
+    }
+}
+
+impl Books {
+    /// The row of V3's failures, which good answers break.
+    fn failed(&mut self, lane: Lane, outcome: Outcome, good: u64) {
+        let is_failure = !matches!(outcome, Outcome::Ok | Outcome::Cancelled | Outcome::Draining);
+        if lane == Lane::V3 && is_failure {
+            self.guards.v3_failed(good);
+        }
     }
 }

@@ -29,6 +29,7 @@ struct Lucky {
 
 impl Pool for Lucky {
     async fn call(&self, _: Call) -> Answer {
+        tokio::task::yield_now().await;
         let at = Moment::ZERO;
         let timing = Timing { planned: at, submitted: at, dispatched: None, finished: at };
         let result = Ok(RawValue::from_string("{}".to_owned()).unwrap());
@@ -155,5 +156,19 @@ fn sessions_of_before_the_ramp_and_of_another_one_are_not_judged() {
     rig.make("another", "early");
     assert_eq!(rig.evidence().routed.units.total(), 0);
     rig.call("late");
+    assert_eq!(rig.evidence().routed.units.total(), 1);
+}
+
+#[test]
+fn a_call_that_ends_under_other_percentages_is_no_unit_of_theirs() {
+    let rig = Rig::new();
+    let call = Call::new("echo", Args::default());
+    let mut under_way = tokio_test::task::spawn(rig.router.call(call));
+    // Its pool answers when it is polled again.
+    assert!(under_way.poll().is_pending());
+    rig.apply(2, "percent = 100");
+    assert!(under_way.poll().is_ready());
+    assert_eq!(rig.evidence().routed.units.total(), 0);
+    rig.call("anonymous");
     assert_eq!(rig.evidence().routed.units.total(), 1);
 }

@@ -9,6 +9,7 @@ use syn::visit::{self, Visit};
 
 /// Imports go down, or stay on the floor and in the folder. The longest prefix counts.
 const FLOORS: &[(&str, u8)] = &[
+    ("args", 0),
     ("call", 0),
     ("clock", 0),
     ("error", 0),
