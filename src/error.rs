@@ -330,8 +330,8 @@ impl fmt::Display for PostMortem {
 /// Why a pool could not start.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StartError {
-    /// The program could not be executed at all.
-    #[error("cannot run `{command}`: {cause}; check [worker] python_path")]
+    /// There is no process: the program could not be executed, or its warm parent did not fork it.
+    #[error("cannot start `{command}`: {cause}")]
     Spawn {
         /// The command line that was tried.
         command: String,

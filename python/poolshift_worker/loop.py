@@ -57,7 +57,7 @@ class Worker:
                     send(reply)
         except BrokenPipeError:
             complain("the host closed the pipe")
-        _leave()
+        leave()
 
     def _answer(self, body: bytes) -> Optional[bytes]:
         request = parse(body)
@@ -104,8 +104,8 @@ class Worker:
         pong = {
             "status": "ok",
             "timestamp": time.time(),
-            "dspy_available": available("dspy"),
-            "gemini_available": available("google.generativeai"),
+            "dspy_available": available(DSPY),
+            "gemini_available": available(GEMINI),
             "uptime": time.time() - facts.started,
             "mode": facts.mode,
             "protocol": PROTOCOL,
@@ -120,7 +120,15 @@ class Worker:
         return pong
 
 
+DSPY = "dspy"
+GEMINI = "google.generativeai"
 _FOUND: Dict[str, bool] = {}
+
+
+def look_for_models() -> None:
+    """Looks up what a ping tells of; forked workers then need not."""
+    available(DSPY)
+    available(GEMINI)
 
 
 def available(module: str) -> bool:
@@ -139,10 +147,10 @@ def parse(body: bytes) -> Dict[str, Any]:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
         complain(f"request is not JSON ({error}): {body[:64]!r}")
-        _leave()
+        leave()
     if not isinstance(request, dict):
         complain(f"request is not an object: {body[:64]!r}")
-        _leave()
+        leave()
     return request
 
 
@@ -152,8 +160,8 @@ def complain(text: str) -> None:
         print(f"poolshift_worker: {text}", file=sys.stderr, flush=True)
 
 
-def _leave() -> NoReturn:
-    # Not sys.exit: an app's threads or exit handlers must not keep the process.
+def leave(status: int = 0) -> NoReturn:
+    """Ends the process at once: an app's threads or exit handlers must not keep it."""
     with contextlib.suppress(OSError):  # nobody reads stderr any more
         sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)

@@ -13,15 +13,20 @@ from . import signals
 from .app import DEFAULT_APP, App
 from .frames import Pipe
 from .ledger import Ledger
-from .loop import Worker
+from .loop import Worker, complain, leave
 
 
 def main(requests: int, replies: int) -> None:
-    """Serves requests until their pipe closes. Takes the descriptors of both pipes."""
+    """A process that is a worker from its start. Takes the descriptors of both pipes."""
     # Else printed text waits in a buffer, which the worker's end would lose.
     sys.stdout = sys.stderr
     options = parse(sys.argv[1:])
     signals.install(pool=options.mode == "pool-worker")
+    serve(options, requests, replies)
+
+
+def serve(options: argparse.Namespace, requests: int, replies: int) -> None:
+    """Serves, as the command line says, until the pipe of requests closes."""
     began = time.monotonic()
     app = load(options.app)
     worker = Worker(
@@ -53,11 +58,11 @@ def load(name: str) -> App:
         app = _attribute(module, attribute)
     except BaseException:
         traceback.print_exc()
-        print(f"poolshift_worker: cannot import app {name!r}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        complain(f"cannot import app {name!r}")
+        leave(1)
     if not app.commands:
-        print(f"poolshift_worker: app {name!r} has no @command", file=sys.stderr, flush=True)
-        sys.exit(1)
+        complain(f"app {name!r} has no @command")
+        leave(1)
     return app
 
 

@@ -36,12 +36,21 @@ def _note(number: int, _frame: Optional[object]) -> None:
 
 def _die_with_the_parent() -> None:
     """Asks the kernel for SIGKILL when the parent ends. Hosts of ours arm it before exec."""
-    import ctypes
-
     parent = os.getppid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        print("poolshift_worker: cannot arm the parent-death signal", file=sys.stderr)
+    _set_death_signal(signal.SIGKILL)
     # The parent may have died before the signal was armed; then none will come any more.
     if os.getppid() != parent:
         os._exit(0)
+
+
+def outlive_the_parent() -> None:
+    """Disarms that signal, whoever armed it: for one who still has something to do then."""
+    _set_death_signal(0)
+
+
+def _set_death_signal(number: int) -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
+        print("poolshift_worker: cannot set the parent-death signal", file=sys.stderr)

@@ -1,14 +1,15 @@
 //! What each key is for, in a line: for `config show`, and for the editor that has the schema.
 
 /// By the key's path; `commands.*` stands for every command.
-const ABOUT: [(&str, &str); 58] = [
+const ABOUT: [(&str, &str); 59] = [
     ("debug.debug", "Log every line that a worker writes to stderr."),
     ("debug.trace_requests", "Log each frame between host and worker, without secrets."),
     ("debug.redact", "Leave out of logged frames what has a key that contains one of these."),
     ("worker.app", "The app that workers run: MODULE or MODULE:ATTR."),
     ("worker.script", "A script that speaks the legacy protocol, in place of an app."),
     ("worker.script_args", "Arguments of the script."),
-    ("worker.start_method", "How workers are started."),
+    ("worker.start_method", "Workers are spawned, forked from a warm parent, or as it can be."),
+    ("worker.preload", "Modules that a warm parent imports before the app."),
     ("worker.python_path", "The Python executable."),
     ("worker.python_args", "Arguments of Python itself."),
     ("worker.env", "Variables added to the workers' environment."),

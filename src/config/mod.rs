@@ -58,6 +58,10 @@ pub struct WorkerConfig {
     pub python_args: Vec<String>,
     /// What it runs.
     pub program: WorkerProgram,
+    /// How it is started.
+    pub start_method: StartMethod,
+    /// Modules that a warm parent imports before the app.
+    pub preload: Vec<String>,
     /// Added to the inherited environment.
     pub env: BTreeMap<String, String>,
     /// The largest frame in either direction.
@@ -113,12 +117,40 @@ pub enum WorkerProgram {
     Script(String, Vec<String>),
 }
 
+/// How workers are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartMethod {
+    /// Each as a program of its own, which imports the app.
+    Spawn,
+    /// Each by a fork of a warm parent, which has imported the app once.
+    Fork,
+    /// By a fork, or as a program of its own where the app does not let itself be forked.
+    Auto,
+}
+
+impl StartMethod {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Spawn, Self::Fork, Self::Auto];
+
+    /// Its name in the config.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Spawn => "spawn",
+            Self::Fork => "fork",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
             python_path: "python3".to_owned(),
             python_args: vec!["-u".to_owned()],
             program: WorkerProgram::App("poolshift_worker.apps.demo".to_owned()),
+            start_method: StartMethod::Spawn,
+            preload: Vec::new(),
             env: BTreeMap::new(),
             max_frame_bytes: 16 * 1024 * 1024,
             health_timeout: Duration::from_secs(5),

@@ -8,7 +8,9 @@ use toml::{Table, Value};
 use crate::config::random_seed;
 use crate::config::reader::{Reader, Section};
 use crate::config::setting::Setting;
-use crate::config::{DebugConfig, RolloutConfig, SessionConfig, WorkerConfig, WorkerProgram};
+use crate::config::{
+    DebugConfig, RolloutConfig, SessionConfig, StartMethod, WorkerConfig, WorkerProgram,
+};
 use crate::machine::Flaw;
 use crate::machine::quarantine::QuarantineTerms;
 use crate::machine::retry::{RetryTerms, Share};
@@ -48,18 +50,12 @@ fn quarantine(reader: &mut Reader<'_>) -> Option<QuarantineTerms> {
 
 fn processes(section: &mut Section<'_, '_>, default: WorkerConfig) -> WorkerConfig {
     let program = program(section, default.program);
-    let spawn = json!({"const": "spawn"});
-    let start_method: Option<String> = section.take_shaped("start_method", spawn);
-    section.assume("spawn".to_owned().write());
-    let start_method = start_method.unwrap_or_else(|| "spawn".to_owned());
-    if start_method != "spawn" {
-        let message = format!("{start_method:?} is not available in this version; use \"spawn\"");
-        section.flaw("start_method", message);
-    }
     let worker = WorkerConfig {
         python_path: section.take("python_path", default.python_path),
         python_args: section.take("python_args", default.python_args),
         program,
+        start_method: section.take("start_method", default.start_method),
+        preload: section.take("preload", default.preload),
         env: section.take("env", default.env),
         max_frame_bytes: section.take("max_frame_bytes", default.max_frame_bytes),
         health_timeout: section.take("health_timeout", default.health_timeout),
@@ -70,6 +66,7 @@ fn processes(section: &mut Section<'_, '_>, default: WorkerConfig) -> WorkerConf
         quarantine: default.quarantine,
         debug: default.debug,
     };
+    warmth(section, &worker);
     if !(1024..=u32::MAX as usize).contains(&worker.max_frame_bytes) {
         let message = format!("{} is not 1024 to {}", worker.max_frame_bytes, u32::MAX);
         section.flaw("max_frame_bytes", message);
@@ -81,6 +78,24 @@ fn processes(section: &mut Section<'_, '_>, default: WorkerConfig) -> WorkerConf
         section.flaw("python_path", "is empty; name an executable, such as python3".to_owned());
     }
     worker
+}
+
+/// What a warm parent can do, and what only it can.
+fn warmth(section: &mut Section<'_, '_>, worker: &WorkerConfig) {
+    let method = worker.start_method.as_str();
+    let is_script = matches!(worker.program, WorkerProgram::Script(..));
+    if worker.start_method == StartMethod::Spawn {
+        if !worker.preload.is_empty() {
+            let message = "only a warm parent preloads; set start_method = \"fork\" or \"auto\"";
+            section.flaw("preload", message.to_owned());
+        }
+    } else if is_script {
+        let message = format!("{method:?} needs an app: a script starts itself; use \"spawn\"");
+        section.flaw("start_method", message);
+    }
+    if worker.preload.iter().any(String::is_empty) {
+        section.flaw("preload", "an empty text names no module; leave it out".to_owned());
+    }
 }
 
 fn debug(reader: &mut Reader<'_>, default: DebugConfig) -> DebugConfig {

@@ -8,7 +8,7 @@ use serde_json::{Value as Schema, json};
 use toml::Value;
 
 use crate::call::Class;
-use crate::config::SessionLane;
+use crate::config::{SessionLane, StartMethod};
 use crate::machine::OnCancel;
 use crate::machine::retry::Share;
 
@@ -217,6 +217,22 @@ impl Setting for OnCancel {
 
     fn schema() -> Schema {
         json!({"enum": ["drain", "kill"]})
+    }
+}
+
+impl Setting for StartMethod {
+    const EXPECTED: &'static str = "\"spawn\", \"fork\" or \"auto\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| Some(method.as_str()) == value.as_str())
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.as_str())
+    }
+
+    fn schema() -> Schema {
+        json!({"enum": Self::ALL.map(Self::as_str)})
     }
 }
 

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::call::{Call, Lane, SessionId};
 use crate::clock::Clock;
-use crate::config::{Config, SessionLane, WorkerConfig, WorkerProgram};
+use crate::config::{Config, SessionLane, StartMethod, WorkerConfig, WorkerProgram};
 use crate::error::StartError;
 use crate::pool::Pool;
 use crate::router::guard::strata::Strata;
@@ -39,6 +39,7 @@ use crate::v3_pool::V3Pool;
 use crate::worker::command::{Program, WorkerCommand};
 use crate::worker::process::ProcessSpawner;
 use crate::worker::runtime::{UnpackError, caches, unpack};
+use crate::worker::zygote::Warmth;
 
 use crate::shim::board::StatusBoard;
 use crate::shim::controller::Controller;
@@ -263,7 +264,9 @@ pub fn spawner(
     lane: Lane,
     ledger: Option<PathBuf>,
 ) -> Result<ProcessSpawner, UnpackError> {
-    let WorkerConfig { python_path, python_args, program, env, debug, .. } = config.worker.clone();
+    let WorkerConfig {
+        python_path, python_args, program, start_method, preload, env, debug, ..
+    } = config.worker.clone();
     let program = match program {
         WorkerProgram::App(app) => {
             let runtime = unpack(&caches(|name| std::env::var(name).ok()))?;
@@ -272,7 +275,17 @@ pub fn spawner(
         WorkerProgram::Script(script, args) => Program::Script { script, args },
     };
     let command = WorkerCommand { lane, python_path, python_args, program, env, ledger };
-    Ok(ProcessSpawner::new(command).passing_stderr_through(debug.debug))
+    let spawner = ProcessSpawner::new(command).passing_stderr_through(debug.debug);
+    let limit = match lane {
+        Lane::V2 => config.v2.startup_timeout, // legacy
+        _ => config.v3.startup_timeout,
+    };
+    let warmth = |or_spawn| Warmth { preload, limit, or_spawn };
+    Ok(match start_method {
+        StartMethod::Spawn => spawner,
+        StartMethod::Fork => spawner.warmed(warmth(false)),
+        StartMethod::Auto => spawner.warmed(warmth(true)),
+    })
 }
 
 fn follow<L: Pool>(config: &Config, router: &Arc<Router<L, V3Pool>>, clock: Clock) -> Follower {

@@ -19,6 +19,12 @@ const THREAD_CAPS: [&str; 5] = [
     "VECLIB_MAXIMUM_THREADS",
 ];
 
+/// The runtime that the binary carries, as a program.
+const RUNTIME: &str = "poolshift_worker";
+
+/// Its warm parent.
+const PARENT: &str = "poolshift_worker.zygote";
+
 /// A worker's command line and environment, but for its own id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerCommand {
@@ -59,10 +65,44 @@ impl WorkerCommand {
     /// The command for one worker.
     #[must_use]
     pub fn for_worker(&self, worker: WorkerId) -> Command {
+        let mut command = self.python();
+        match &self.program {
+            Program::App { .. } => command.args(["-m", RUNTIME]),
+            Program::Script { script, .. } => command.arg(script),
+        };
+        command.args(self.arguments_of(worker));
+        command
+    }
+
+    /// The command for a warm parent of workers, which imports `preload` and the app.
+    ///
+    /// # Panics
+    /// If the program is a script, which nobody but itself can start.
+    #[must_use]
+    pub fn for_parent(&self, preload: &[String]) -> Command {
+        let Program::App { app, .. } = &self.program else {
+            panic!("the config lets no script be forked")
+        };
+        let mut command = self.python();
+        command.args(["-m", PARENT, "--app", app]);
+        for module in preload {
+            command.args(["--preload", module]);
+        }
+        command
+    }
+
+    /// The arguments of one worker, after the program's name.
+    #[must_use]
+    pub fn arguments_of(&self, worker: WorkerId) -> Vec<String> {
+        let mut arguments = self.own_arguments();
+        arguments.extend(["--mode", "pool-worker", "--worker-id"].map(str::to_owned));
+        arguments.push(format!("{}-{worker}", self.lane));
+        arguments
+    }
+
+    fn python(&self) -> Command {
         let mut command = Command::new(&self.python_path);
-        command.args(self.arguments());
-        command.args(["--mode", "pool-worker", "--worker-id"]);
-        command.arg(format!("{}-{worker}", self.lane));
+        command.args(&self.python_args);
         for name in THREAD_CAPS.iter().filter(|name| std::env::var_os(name).is_none()) {
             command.env(name, "1");
         }
@@ -75,21 +115,16 @@ impl WorkerCommand {
         command
     }
 
-    fn arguments(&self) -> Vec<String> {
-        let mut arguments = self.python_args.clone();
-        match &self.program {
-            Program::App { app, .. } => {
-                arguments.extend(["-m", "poolshift_worker", "--app", app].map(str::to_owned));
+    /// What the program is given, but for the worker's own id.
+    fn own_arguments(&self) -> Vec<String> {
+        match (&self.program, &self.ledger) {
+            (Program::App { app, .. }, None) => vec!["--app".to_owned(), app.clone()],
+            (Program::App { app, .. }, Some(ledger)) => {
+                let ledger = ledger.display().to_string();
+                vec!["--app".to_owned(), app.clone(), "--ledger".to_owned(), ledger]
             }
-            Program::Script { script, args } => {
-                arguments.push(script.clone());
-                arguments.extend(args.iter().cloned());
-            }
+            (Program::Script { args, .. }, _) => args.clone(),
         }
-        if let (Program::App { .. }, Some(ledger)) = (&self.program, &self.ledger) {
-            arguments.extend(["--ledger".to_owned(), ledger.display().to_string()]);
-        }
-        arguments
     }
 
     /// Our runtime first, then what the user has.
@@ -109,7 +144,12 @@ impl WorkerCommand {
 impl fmt::Display for WorkerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quoted(&self.python_path))?;
-        self.arguments().iter().try_for_each(|argument| write!(f, " {}", quoted(argument)))
+        let program = match &self.program {
+            Program::App { .. } => vec!["-m".to_owned(), RUNTIME.to_owned()],
+            Program::Script { script, .. } => vec![script.clone()],
+        };
+        let words = self.python_args.iter().chain(&program).cloned().chain(self.own_arguments());
+        words.map(|word| quoted(&word)).try_for_each(|word| write!(f, " {word}"))
     }
 }
 

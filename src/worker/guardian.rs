@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -87,6 +87,21 @@ impl Guardian {
         let guardian = Arc::new(Self::start(python)?);
         *current = Arc::downgrade(&guardian);
         Ok(guardian)
+    }
+
+    /// The one that `cell` keeps, from the first worker that it is wanted for.
+    ///
+    /// # Errors
+    /// As [`Self::of_this_process`].
+    pub(super) fn kept_in<'a>(
+        cell: &'a OnceLock<Arc<Self>>,
+        python: &str,
+    ) -> io::Result<&'a Arc<Self>> {
+        if let Some(guardian) = cell.get() {
+            return Ok(guardian);
+        }
+        let started = Self::of_this_process(python)?;
+        Ok(cell.get_or_init(|| started))
     }
 
     fn start(python: &str) -> io::Result<Self> {

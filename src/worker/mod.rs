@@ -1,9 +1,11 @@
 //! Workers as the shell sees them: something that spawns, a link to talk over, a process to end.
 //!
-//! Production spawns Python ([`process`]); tests spawn scripted fakes behind the same traits.
+//! Production spawns Python ([`process`]) or forks it ([`zygote`]); tests spawn scripted fakes
+//! behind the same traits.
 
 pub mod command;
 mod guardian;
+mod leader;
 pub mod link;
 pub mod pipe;
 pub mod process;
@@ -14,6 +16,7 @@ mod tail;
 mod threads;
 pub mod trace;
 pub mod wire;
+pub mod zygote;
 
 use std::future::Future;
 use std::time::Duration;
@@ -83,12 +86,12 @@ pub trait Process: Send + Sync + 'static {
     /// process has ended it completes at once, any number of times.
     fn exited(&self) -> impl Future<Output = String> + Send;
 
-    /// Its own resident memory in bytes, grandchildren excluded, where it can be read.
-    fn resident_bytes(&self) -> Option<u64>;
-
     /// Kills the group, and sees to it that the process is reaped without anybody waiting for it:
     /// for when whoever did is gone. Does nothing once it has been reaped.
     fn abandon(&self);
+
+    /// Its own resident memory in bytes, grandchildren excluded, where it can be read.
+    fn resident_bytes(&self) -> Option<u64>;
 
     /// The last of what it wrote to stderr, in whole lines, secrets included: for error texts.
     /// Stacks that it was asked for are not among them.

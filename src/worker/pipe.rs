@@ -4,7 +4,7 @@
 //! cleared only when the kernel says so.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -53,9 +53,9 @@ impl PipeWriter {
 }
 
 /// Lets the runtime watch a descriptor that it then owns.
-#[expect(deprecated, reason = "its unsafe successor asks for what an OwnedFd already is")]
-pub(super) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(fd)
+#[expect(deprecated, reason = "its unsafe successor asks for what an owner of one already is")]
+pub(super) fn register<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::new(owner)
 }
 
 impl AsyncRead for PipeReader {

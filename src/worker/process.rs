@@ -1,30 +1,27 @@
-//! Workers' processes: the only file that starts, signals and reaps one.
+//! Python processes as the pools see them.
 
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustix::process::{
-    Pid, PidfdFlags, Signal as UnixSignal, WaitId, WaitIdOptions, WaitIdStatus, getppid,
-    kill_process_group, pidfd_open, pidfd_send_signal, set_parent_process_death_signal, waitid,
-};
+use rustix::process::{Signal as UnixSignal, getppid, set_parent_process_death_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::pool::WorkerId;
 use crate::worker::command::WorkerCommand;
-use crate::worker::guardian::{Guarded, Guardian, MARK};
+use crate::worker::guardian::Guardian;
+use crate::worker::leader::Leader;
 use crate::worker::pipe::{PipeReader, PipeWriter, register};
 use crate::worker::stderr;
 use crate::worker::tail::Tail;
-use crate::worker::threads::{on_reaper_thread, on_spawner_thread};
+use crate::worker::threads::on_spawner_thread;
+use crate::worker::zygote::{Warmth, Zygote};
 use crate::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
-
-/// Why reaping cannot fail for want of a thread.
-const REAPER: &str = "its thread is there before the first process is";
 
 /// What ends a stack dump of our runtime: the outermost frame of its main thread, which the
 /// interpreter writes last.
@@ -40,9 +37,11 @@ const CUT_SHORT: &str = "...";
 #[derive(Clone, Debug)]
 pub struct ProcessSpawner {
     command: Arc<WorkerCommand>,
-    /// Started before the first worker, and kept until the last clone is gone.
+    /// Started before the first process, and kept until the last clone is gone.
     guardian: Arc<OnceLock<Arc<Guardian>>>,
     stderr_through: bool,
+    /// What forks them, if anything does.
+    zygote: Option<Arc<Zygote>>,
 }
 
 impl ProcessSpawner {
@@ -50,13 +49,45 @@ impl ProcessSpawner {
     #[must_use]
     pub fn new(command: WorkerCommand) -> Self {
         let (command, guardian) = (Arc::new(command), Arc::default());
-        Self { command, guardian, stderr_through: false }
+        Self { command, guardian, stderr_through: false, zygote: None }
+    }
+
+    /// Workers are forked from a parent that has imported the command's app, and not started one
+    /// by one. The command must be for an app.
+    #[must_use]
+    pub fn warmed(self, warmth: Warmth) -> Self {
+        let (command, guardian) = (Arc::clone(&self.command), Arc::clone(&self.guardian));
+        let zygote = Zygote::new(command, guardian, warmth, self.stderr_through);
+        Self { zygote: Some(Arc::new(zygote)), ..self }
     }
 
     /// Whether every line that a worker writes to stderr is logged, floods too.
     #[must_use]
     pub fn passing_stderr_through(self, stderr_through: bool) -> Self {
         Self { stderr_through, ..self }
+    }
+
+    async fn start(&self, worker: WorkerId) -> Result<(Leader, Pipes), String> {
+        let (command, guardian) = (self.command.for_worker(worker), Arc::clone(&self.guardian));
+        let python = self.command.python_path.clone();
+        let start = move || start_worker(command, Guardian::kept_in(&guardian, &python)?);
+        // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
+        let started = on_spawner_thread(start).await;
+        started.map_err(|error| explain(&error))
+    }
+
+    async fn fork(
+        &self,
+        zygote: &Arc<Zygote>,
+        worker: WorkerId,
+    ) -> Result<(Leader, Pipes), String> {
+        match zygote.fork(worker).await {
+            Err(cause) if zygote.may_spawn() => {
+                tracing::debug!(%worker, cause, "spawned, since it cannot be forked");
+                self.start(worker).await
+            }
+            forked => forked,
+        }
     }
 }
 
@@ -66,25 +97,12 @@ impl Spawner for ProcessSpawner {
     type Process = PythonProcess;
 
     async fn spawn(&self, worker: WorkerId) -> Result<SpawnedBy<Self>, String> {
-        let (command, guardian) = (self.command.for_worker(worker), Arc::clone(&self.guardian));
-        let python = self.command.python_path.clone();
-        let start = move || {
-            // Before the first fork: from then on a process can always be waited for.
-            on_reaper_thread(|| {})?;
-            let guardian = match guardian.get() {
-                Some(guardian) => guardian,
-                // The only thread that sets it is this one.
-                None => {
-                    let started = Guardian::of_this_process(&python)?;
-                    guardian.get_or_init(|| started)
-                }
-            };
-            Newborn::start(command, guardian)
+        let (leader, pipes) = match &self.zygote {
+            Some(zygote) => self.fork(zygote, worker).await?,
+            None => self.start(worker).await?,
         };
-        // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
-        let newborn = on_spawner_thread(start).await;
-        let mut newborn = newborn.map_err(|error| explain(&error))?;
-        adopt(&mut newborn, worker, self.stderr_through).map_err(|error| explain(&error))
+        let adopted = adopt(leader, pipes, worker, self.stderr_through);
+        adopted.map_err(|error| explain(&error))
     }
 
     fn command_line(&self) -> String {
@@ -96,10 +114,12 @@ impl Spawner for ProcessSpawner {
     }
 }
 
-fn explain(error: &io::Error) -> String {
+pub(super) fn explain(error: &io::Error) -> String {
     let hint = match error.kind() {
-        io::ErrorKind::NotFound => "; no such program",
-        io::ErrorKind::PermissionDenied => "; the program may not be executed",
+        io::ErrorKind::NotFound => "; no such program; check [worker] python_path",
+        io::ErrorKind::PermissionDenied => {
+            "; the program may not be executed; check [worker] python_path"
+        }
         _ => match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => "; raise `ulimit -n`",
             Some(rustix::io::Errno::AGAIN) => "; raise `ulimit -u` or the cgroup's pids.max",
@@ -109,51 +129,41 @@ fn explain(error: &io::Error) -> String {
     format!("{error}{hint}")
 }
 
-/// A process that nobody has taken over. Its drop ends and reaps it.
-struct Newborn {
-    child: Option<(Child, OwnedFd, Guarded)>,
+/// The host's ends of a worker's pipes.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) requests: OwnedFd,
+    pub(super) replies: OwnedFd,
+    pub(super) errors: OwnedFd,
 }
 
-impl Newborn {
-    fn start(mut command: Command, guardian: &Arc<Guardian>) -> io::Result<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0);
-        command.env(MARK, guardian.mark());
-        die_with_the_host(&mut command);
-        let child = command.spawn()?;
-        let guarded = guardian.guard(pid_of(&child));
-        match pidfd_open(pid_of(&child), PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { child: Some((child, pidfd, guarded)) }),
-            Err(error) => {
-                end_at_once(child, guarded);
-                Err(error.into())
-            }
-        }
-    }
+fn start_worker(mut command: Command, guardian: &Arc<Guardian>) -> io::Result<(Leader, Pipes)> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (leader, mut child) = Leader::start(command, guardian)?;
+    let pipes = Pipes {
+        requests: child.stdin.take().expect("stdin is piped").into(),
+        replies: child.stdout.take().expect("stdout is piped").into(),
+        errors: child.stderr.take().expect("stderr is piped").into(),
+    };
+    Ok((leader, pipes))
 }
 
-impl Drop for Newborn {
-    fn drop(&mut self) {
-        if let Some((child, _, guarded)) = self.child.take() {
-            end_at_once(child, guarded);
-        }
-    }
+/// Takes the pipes over into this runtime.
+fn adopt(
+    leader: Leader,
+    pipes: Pipes,
+    worker: WorkerId,
+    stderr_through: bool,
+) -> io::Result<SpawnedBy<ProcessSpawner>> {
+    let writer = PipeWriter::new(pipes.requests)?;
+    let reader = PipeReader::new(pipes.replies)?;
+    let process = PythonProcess::new(leader, pipes.errors, worker, stderr_through)?;
+    Ok(Spawned { reader, writer, process })
 }
 
-fn end_at_once(mut child: Child, guarded: Guarded) {
-    // It is unreaped, so its group's id cannot belong to anyone else.
-    let _ = kill_process_group(pid_of(&child), UnixSignal::KILL);
-    drop(guarded);
-    on_reaper_thread(move || drop(child.wait())).expect(REAPER);
-}
-
-fn pid_of(child: &Child) -> Pid {
-    Pid::from_child(child)
-}
-
-/// R17: the kernel kills the worker when the thread that forked it ends, which is the spawner
+/// R17: the kernel kills the process when the thread that forked it ends, which is the spawner
 /// thread, which ends with the host.
-fn die_with_the_host(command: &mut Command) {
+pub(super) fn die_with_the_host(command: &mut Command) {
     let host = rustix::process::getpid();
     before_exec(command, move || {
         set_parent_process_death_signal(Some(UnixSignal::KILL))?;
@@ -176,77 +186,37 @@ pub(super) fn before_exec(
     }
 }
 
-/// Takes the pipes over into this runtime; from here on the handle owns the process.
-fn adopt(
-    newborn: &mut Newborn,
-    worker: WorkerId,
-    stderr_through: bool,
-) -> io::Result<SpawnedBy<ProcessSpawner>> {
-    let (child, ..) = newborn.child.as_mut().expect("a newborn is adopted once");
-    let writer = PipeWriter::new(child.stdin.take().expect("stdin is piped").into())?;
-    let reader = PipeReader::new(child.stdout.take().expect("stdout is piped").into())?;
-    let errors = PipeReader::new(child.stderr.take().expect("stderr is piped").into())?;
-    let (_, pidfd, _) = newborn.child.as_ref().expect("a newborn is adopted once");
-    let pidfd = register(pidfd.try_clone()?)?;
-    let (child, _, guarded) = newborn.child.take().expect("a newborn is adopted once");
-    let pid = pid_of(&child);
-    let exit = watch::Sender::new(None);
-    let tail = Arc::new(Tail::new());
-    let log = stderr::Log::new(worker, child.id(), stderr_through);
-    tokio::spawn(stderr::drain(errors, log, Arc::clone(&tail), exit.subscribe()));
-    let (guarded, dumped) = (Mutex::new(Some(guarded)), OnceLock::new());
-    let process = PythonProcess { pid, pidfd, exit, guarded, tail, dumped };
-    Ok(Spawned { reader, writer, process })
-}
-
 /// A started Python process.
 #[derive(Debug)]
 pub struct PythonProcess {
-    pid: Pid,
-    pidfd: AsyncFd<OwnedFd>,
+    leader: AsyncFd<Leader>,
     /// How it ended; set when it has been reaped.
     exit: watch::Sender<Option<String>>,
-    /// Locked while it is reaped or signalled, so that no signal meets a reused id; given up
-    /// right before it is reaped, here or on the reaper thread.
-    guarded: Mutex<Option<Guarded>>,
     tail: Arc<Tail>,
     /// Where its stack dump begins in the tail, if it was asked for one.
     dumped: OnceLock<u64>,
 }
 
 impl PythonProcess {
-    /// R2: pidfd readable, kill what is left of the group, then reap; in this order, since the
-    /// unreaped leader is what keeps the group's id from being reused.
-    fn reap(&self) -> io::Result<()> {
-        let mut guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
-        if self.exit.borrow().is_some() {
-            return Ok(());
-        }
-        if let Some(guarded) = guarded.take() {
-            let _ = kill_process_group(self.pid, UnixSignal::KILL);
-            drop(guarded);
-        }
-        let pidfd = WaitId::PidFd(std::os::fd::AsFd::as_fd(self.pidfd.get_ref()));
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        if let Some(status) = waitid(pidfd, options)? {
-            self.exit.send_replace(Some(describe(status)));
-        }
-        Ok(())
-    }
-
-    fn try_signal(&self, signal: impl FnOnce() -> rustix::io::Result<()>) {
-        let guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
-        if guarded.is_some()
-            && let Err(error) = signal()
-        {
-            tracing::debug!(pid = self.pid.as_raw_nonzero(), %error, "cannot signal");
-        }
+    /// Watches a process, and drains its stderr under the name `who`.
+    pub(super) fn new(
+        leader: Leader,
+        errors: OwnedFd,
+        who: impl fmt::Display,
+        stderr_through: bool,
+    ) -> io::Result<Self> {
+        let errors = PipeReader::new(errors)?;
+        let log = stderr::Log::new(who, leader.pid(), stderr_through);
+        let leader = register(leader)?;
+        let (exit, tail) = (watch::Sender::new(None), Arc::new(Tail::new()));
+        tokio::spawn(stderr::drain(errors, log, Arc::clone(&tail), exit.subscribe()));
+        Ok(Self { leader, exit, tail, dumped: OnceLock::new() })
     }
 }
 
 impl Process for PythonProcess {
     fn pid(&self) -> Option<u32> {
-        u32::try_from(self.pid.as_raw_nonzero().get()).ok()
+        u32::try_from(self.leader.get_ref().pid().as_raw_pid()).ok()
     }
 
     fn signal(&self, signal: Signal) {
@@ -254,12 +224,11 @@ impl Process for PythonProcess {
             Signal::Terminate => UnixSignal::TERM,
             Signal::Kill => UnixSignal::KILL,
         };
-        self.try_signal(|| kill_process_group(self.pid, signal));
+        self.leader.get_ref().signal_group(signal);
     }
 
     fn state(&self) -> Option<String> {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", Process::pid(self)?)).ok()?;
         // The name before it may hold anything, parentheses too.
         let letter = stat.rsplit_once(") ")?.1.chars().next()?;
         Some(match letter {
@@ -274,7 +243,7 @@ impl Process for PythonProcess {
 
     async fn dump_stacks(&self, limit: Duration) -> Vec<String> {
         let mark = self.tail.mark();
-        self.try_signal(|| pidfd_send_signal(self.pidfd.get_ref(), UnixSignal::USR1));
+        self.leader.get_ref().signal_alone(UnixSignal::USR1);
         let complete = |lines: &[String]| {
             let cut_short = lines.last().is_some_and(|line| line.trim() == CUT_SHORT);
             cut_short || lines.iter().any(|line| line.contains(LAST_FRAME))
@@ -291,71 +260,37 @@ impl Process for PythonProcess {
     }
 
     async fn exited(&self) -> String {
-        loop {
-            let exit = self.exit.borrow().clone();
-            if let Some(exit) = exit {
-                self.tail.closed().await;
-                return exit;
+        let mut exit = self.exit.subscribe();
+        if exit.borrow().is_none() {
+            match self.leader.readable().await {
+                Ok(_) => self.leader.get_ref().reap(&self.exit),
+                Err(error) => {
+                    self.exit.send_replace(Some(format!("cannot be waited for: {error}")));
+                }
             }
-            // A pidfd stays readable once its process has ended.
-            let waited = match self.pidfd.readable().await {
-                Ok(_) => self.reap(),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = waited {
-                self.exit.send_replace(Some(format!("cannot be waited for: {error}")));
-            }
+        }
+        // Dropped here: it is being reaped all the same.
+        let exit = exit.wait_for(Option::is_some).await.expect("its sender is borrowed").clone();
+        self.tail.closed().await;
+        exit.expect("it was waited for")
+    }
+
+    fn abandon(&self) {
+        if self.leader.get_ref().abandon() {
+            self.exit.send_replace(Some("killed, since nobody waited for it".to_owned()));
+            self.tail.close();
         }
     }
 
     fn resident_bytes(&self) -> Option<u64> {
-        let _guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
-        // A reaped process's id may be another's by now.
-        let statm = self.exit.borrow().is_none().then(|| {
-            // The kernel counts these without waiting for anybody.
-            std::fs::read_to_string(format!("/proc/{}/statm", self.pid.as_raw_nonzero()))
-        })?;
+        // The kernel counts these without waiting for anybody.
+        let statm = |pid| std::fs::read_to_string(format!("/proc/{pid}/statm"));
+        let statm = self.leader.get_ref().while_it_lives(statm)?;
         let pages: u64 = statm.ok()?.split_whitespace().nth(1)?.parse().ok()?;
         Some(pages * rustix::param::page_size() as u64)
-    }
-
-    fn abandon(&self) {
-        let mut guarded = self.guarded.lock().expect("nothing panics while it holds this lock");
-        let Some(guarded) = guarded.take() else { return };
-        let _ = kill_process_group(self.pid, UnixSignal::KILL);
-        drop(guarded);
-        let pid = self.pid;
-        // By its id: it is our unreaped child, so the id is still its own.
-        on_reaper_thread(move || {
-            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-        })
-        .expect(REAPER);
-        self.exit.send_replace(Some("killed, since nobody waited for it".to_owned()));
-        self.tail.close();
     }
 
     fn stderr_tail(&self) -> String {
         self.tail.quote(self.dumped.get().copied())
     }
-}
-
-impl Drop for PythonProcess {
-    fn drop(&mut self) {
-        self.abandon();
-    }
-}
-
-fn describe(status: WaitIdStatus) -> String {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("killed by {}", signal_name(signal)),
-        (None, None) => "ended in an unknown way".to_owned(),
-    }
-}
-
-fn signal_name(signal: i32) -> String {
-    // The standard library knows the names, and prints "signal: 9 (SIGKILL)".
-    let text = ExitStatus::from_raw(signal).to_string();
-    let name = text.split(['(', ')']).nth(1).filter(|name| name.starts_with("SIG"));
-    name.map_or_else(|| format!("signal {signal}"), ToOwned::to_owned)
 }

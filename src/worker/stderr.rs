@@ -1,13 +1,15 @@
 //! Draining a worker's stderr, always: a full pipe would block the worker for ever.
 
+use std::fmt;
+use std::num::NonZeroI32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Moment};
-use crate::pool::WorkerId;
 use crate::worker::pipe::PipeReader;
 use crate::worker::tail::Tail;
 
@@ -48,8 +50,8 @@ pub(super) async fn drain(
 
 /// Where a worker's lines go.
 pub(super) struct Log {
-    worker: WorkerId,
-    pid: u32,
+    worker: String,
+    pid: NonZeroI32,
     /// Lines that are logged in one window.
     most: u32,
     clock: Clock,
@@ -58,8 +60,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(worker: WorkerId, pid: u32, all: bool) -> Self {
+    pub(super) fn new(worker: impl fmt::Display, pid: Pid, all: bool) -> Self {
         let most = if all { u32::MAX } else { LINES_PER_WINDOW };
+        let (worker, pid) = (worker.to_string(), pid.as_raw_nonzero());
         Self { worker, pid, most, clock: Clock::start(), window: Moment::ZERO, lines: 0 }
     }
 
@@ -71,7 +74,7 @@ impl Log {
         }
         self.lines += 1;
         if self.lines <= self.most {
-            let (worker, pid) = (self.worker, self.pid);
+            let (worker, pid) = (&self.worker, self.pid);
             tracing::info!(target: "poolshift::worker::stderr", %worker, pid, "{line}");
         }
     }
@@ -79,7 +82,7 @@ impl Log {
     fn end_window(&mut self) {
         let unlogged = self.lines.saturating_sub(self.most);
         if unlogged > 0 {
-            let (worker, pid) = (self.worker, self.pid);
+            let (worker, pid) = (&self.worker, self.pid);
             tracing::warn!(target: "poolshift::worker::stderr", %worker, pid, unlogged, "flood");
         }
         self.lines = 0;

@@ -23,6 +23,7 @@ app = "poolshift_worker.apps.demo"
 env = {}
 max_frame_bytes = 16777216
 start_method = "spawn"
+preload = []
 health_timeout = "5s"
 stop_grace = "500ms"
 kill_grace = "500ms"
@@ -216,7 +217,11 @@ fn impossible_combinations_are_refused() {
         ("[v3]\nrestart_backoff = [\"2s\", \"1s\"]", "restart_backoff: the first delay 2s"),
         ("[v2]\ncheckout_timeout = \"0s\"", "checkout_timeout: 0s leaves no time"),
         ("[worker]\nscript_args = []", "script_args: there is no script"),
-        ("[worker]\nstart_method = \"fork\"\nscript = \"a.py\"", "start_method: \"fork\" is not"),
+        ("[worker]\nstart_method = \"fork\"\nscript = \"a.py\"", "start_method: \"fork\" needs an"),
+        ("[worker]\nstart_method = \"auto\"\nscript = \"a.py\"", "start_method: \"auto\" needs an"),
+        ("[worker]\nstart_method = \"forkserver\"", "expected \"spawn\", \"fork\" or \"auto\""),
+        ("[worker]\npreload = [\"numpy\"]", "preload: only a warm parent preloads"),
+        ("[worker]\nstart_method = \"auto\"\npreload = [\"\"]", "preload: an empty text names"),
         ("[worker]\nmax_frame_bytes = 10", "max_frame_bytes: 10 is not 1024 to"),
         ("[worker]\npython_path = \"\"", "python_path: is empty"),
         ("[session]\nmax_sessions = 0", "max_sessions: 0 would refuse"),

@@ -45,3 +45,4 @@ mod status;
 mod tidy;
 mod tool;
 mod wire;
+mod zygote;
