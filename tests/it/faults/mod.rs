@@ -1,17 +1,19 @@
 //! The fault catalogue on real Python workers, row by row, in both lanes and through the router.
 //!
 //! - `strike` runs a row, on what `rig` puts up.
-//! - `rig` is what is under test, and what can be seen of it from outside.
+//! - `rig` is what is under test, and what can be seen of it from outside; `log` is its log.
 //! - `deaths`, `stalls`, `births`, `drains` and `host` are the faults that a call's args cannot
 //!   make alone.
 //! - `timeouts` is what a caller is told when its time is over.
 //!
-//! `FAULT=12 cargo test --test it faults` runs the rows of one number.
+//! `FAULT=12 cargo test --test it faults` runs the rows of one number, `START_METHOD=fork` runs
+//! them on forked workers.
 
 mod births;
 mod deaths;
 mod drains;
 mod host;
+mod log;
 mod rig;
 mod stalls;
 mod strike;
@@ -21,6 +23,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use poolshift::config::StartMethod;
 use poolshift::{Outcome, Ran};
 
 use rig::{Acting, Side, Told, Victim, told};
@@ -269,30 +272,54 @@ const THIS: &str = "faults::each_fault_has_its_outcomes_its_workers_fate_and_its
 /// Set in the process of a row that has one of its own.
 const APART: &str = "FAULT_APART";
 
+/// How workers are started; spawned unless this is set.
+const START_METHOD: &str = "START_METHOD";
+
+/// Rows that say nothing of forked workers.
+const SPAWN_ONLY: [u8; 1] = [8];
+
+/// Rows that are also run on forked workers, without being asked to: what becomes of a worker that
+/// ends by itself, by another's hand, with its whole lane, before it is ready, and overdue.
+const FORKED_TOO: [u8; 6] = [1, 2, 6, 7, 12, 38];
+
 #[test]
 fn each_fault_has_its_outcomes_its_workers_fate_and_its_log() {
     let only = std::env::var("FAULT").ok().map(|no| no.parse::<u8>().unwrap());
     let apart = std::env::var(APART).ok();
-    let chosen = |row: &&Row| match &apart {
-        Some(fault) => row.fault == fault,
-        None => only.is_none_or(|no| row.no == no),
-    };
-    let rows: Vec<&Row> = TABLE.iter().filter(chosen).collect();
+    let name = std::env::var(START_METHOD).unwrap_or_else(|_| "spawn".to_owned());
+    let method = StartMethod::ALL.into_iter().find(|method| method.as_str() == name).unwrap();
+    run(|row| match &apart {
+        Some(fault) if row.fault == fault => row.inject(method),
+        None if only.is_none_or(|no| row.no == no) => row.run(method),
+        Some(_) | None => {}
+    });
+}
+
+#[test]
+fn a_forked_worker_fails_as_a_spawned_one_does() {
+    run(|row| {
+        if FORKED_TOO.contains(&row.no) {
+            row.run(StartMethod::Fork);
+        }
+    });
+}
+
+/// Some rows at once, and all of them, though some fail.
+fn run(row: impl Fn(&Row) + Sync) {
     let (taken, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(row) = rows.get(taken.fetch_add(1, Ordering::Relaxed)) {
-                    let run = || if apart.is_some() { row.inject() } else { row.run() };
-                    if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
-                        failed.lock().unwrap().push(row.name());
+                while let Some(next) = TABLE.get(taken.fetch_add(1, Ordering::Relaxed)) {
+                    if std::panic::catch_unwind(AssertUnwindSafe(|| row(next))).is_err() {
+                        failed.lock().unwrap().push(next.name());
                     }
                 }
             });
         }
     });
     let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "of {} rows these failed: {failed:#?}", rows.len());
+    assert!(failed.is_empty(), "these rows failed: {failed:#?}");
 }
 
 #[test]

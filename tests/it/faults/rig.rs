@@ -3,15 +3,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Command;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use poolshift::clock::{Clock, Moment};
-use poolshift::config::{Config, WorkerProgram};
+use poolshift::config::{Config, StartMethod, WorkerProgram};
 use poolshift::report::ledger::{Audit, CallerLedger, WorkerLedger};
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
@@ -21,8 +20,9 @@ use poolshift::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
+
+use super::log::Log;
 
 /// A call that is meant to run out of its time has this much.
 pub(super) const BRIEF: Duration = Duration::from_millis(500);
@@ -74,10 +74,15 @@ impl Rig {
     /// Workers of the faulty app. Must be called on a thread with a runtime of its own, since
     /// what is logged on it is taken for the rig's.
     pub(super) async fn start() -> Self {
-        Self::of(WorkerProgram::App("faulty".to_owned())).await
+        Self::by(StartMethod::Spawn).await
     }
 
-    pub(super) async fn of(program: WorkerProgram) -> Self {
+    /// The same, started in this way.
+    pub(super) async fn by(method: StartMethod) -> Self {
+        Self::of(WorkerProgram::App("faulty".to_owned()), method).await
+    }
+
+    pub(super) async fn of(program: WorkerProgram, method: StartMethod) -> Self {
         let log = Log::default();
         let logging = log.listen();
         let folder = tempfile::tempdir().unwrap();
@@ -86,8 +91,13 @@ impl Rig {
         std::os::unix::fs::symlink(python(), folder.path().join("python")).unwrap();
         let percents = Some(Percents::all(Percent::ZERO));
         let options = ShimOptions { percents, ledger: Some(ledger) };
-        let shim = Shim::start(&config(&folder, program), options).await.unwrap();
+        let shim = Shim::start(&config(&folder, program, method), options).await.unwrap();
         shim.router().legacy().ready(2).await.unwrap();
+        let next = shim.router().next().status();
+        for pid in next.workers.iter().filter_map(|worker| worker.pid) {
+            let ours = parent(pid) == Some(std::process::id());
+            assert_eq!(ours, method == StartMethod::Spawn, "{pid} was started by {method:?}");
+        }
         let (callers, submitted) = (RefCell::default(), RefCell::default());
         Self { shim, folder, log, callers, submitted, _logging: logging }
     }
@@ -97,7 +107,7 @@ impl Rig {
     }
 
     pub(super) fn log(&self) -> String {
-        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+        self.log.text()
     }
 
     /// Where a legacy script notes that it was sent SIGUSR1.
@@ -124,7 +134,7 @@ impl Rig {
         for note in fs::read_dir(self.folder.path().join("ledger")).unwrap() {
             let name = note.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
             let pid = name.rsplit('-').next().unwrap().parse().unwrap();
-            assert_ne!(parent(pid), Some(std::process::id()), "{name} was not reaped");
+            assert_ne!(state(pid), Some('Z'), "{name} was not reaped");
         }
     }
 }
@@ -295,7 +305,7 @@ impl<'a> Side<'a> {
     }
 }
 
-fn config(folder: &TempDir, program: WorkerProgram) -> Config {
+fn config(folder: &TempDir, program: WorkerProgram, method: StartMethod) -> Config {
     let mut config = Config::default();
     (config.v2.size, config.v3.size, config.v3.min_ready) = (2, 2, 2);
     config.v3.max_starting = 1;
@@ -303,6 +313,7 @@ fn config(folder: &TempDir, program: WorkerProgram) -> Config {
     config.v3.queue_timeout = PATIENCE;
     config.worker.drain_timeout = PATIENCE;
     config.worker.program = program;
+    config.worker.start_method = method;
     config.worker.python_path = folder.path().join("python").display().to_string();
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let signalled = folder.path().join(SIGNALLED).display().to_string();
@@ -362,35 +373,4 @@ fn parent(pid: u32) -> Option<u32> {
 fn stat(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(stat.rsplit_once(") ")?.1.to_owned())
-}
-
-/// What is logged on one thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-/// As long as there is one listener in all, tracing asks that of the *current* thread whether a new
-/// log line is of interest. A line that another test's thread met first was then lost for good.
-static SECOND_LISTENER: LazyLock<Dispatch> =
-    LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
-
-impl Log {
-    fn listen(&self) -> DefaultGuard {
-        LazyLock::force(&SECOND_LISTENER);
-        let log = self.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone());
-        let listening = tracing::subscriber::set_default(lines.finish());
-        // Other tests' threads may have met a log line while nobody listened.
-        tracing::callsite::rebuild_interest_cache();
-        listening
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

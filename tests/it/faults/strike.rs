@@ -2,13 +2,14 @@
 
 use std::process::Command;
 
+use poolshift::config::StartMethod;
 use poolshift::{Lane, Outcome};
 use serde_json::{Value, json};
 
 use super::By::{AllOf, Apart, Next, NotShown, Struck, Test};
 use super::Worker::{Ends, Stays};
 use super::rig::{BRIEF, Rig, Side, Told, Victim, told};
-use super::{ANY, APART, DRAINING, OK, Row, THIS};
+use super::{ANY, APART, DRAINING, OK, Row, SPAWN_ONLY, START_METHOD, THIS};
 use crate::tool::skip;
 
 impl Row {
@@ -16,34 +17,39 @@ impl Row {
         format!("{} {}", self.no, self.fault)
     }
 
-    pub(super) fn run(&self) {
+    /// Where workers are started in this way; a row that says nothing about that is skipped.
+    pub(super) fn run(&self, method: StartMethod) {
+        if method != StartMethod::Spawn && SPAWN_ONLY.contains(&self.no) {
+            return skip(&format!("{}: a fork needs no program", self.name()));
+        }
         match self.by {
             NotShown(why) => skip(&format!("{}: {why}", self.name())),
             Apart(_) => {
                 let mut test = Command::new(std::env::current_exe().unwrap());
                 test.args(["--exact", "--nocapture", THIS]).env(APART, self.fault);
+                test.env(START_METHOD, method.as_str());
                 let output = test.output().unwrap();
                 let told = String::from_utf8_lossy(&output.stdout);
                 let more = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success(), "{}\n{told}\n{more}", self.name());
                 assert!(told.contains("1 passed"), "{}: not run: {told}", self.name());
             }
-            Struck(_) | Next(_) | Test(_) | AllOf(_) => self.inject(),
+            Struck(_) | Next(_) | Test(_) | AllOf(_) => self.inject(method),
         }
     }
 
     /// In both lanes, at the same time unless one lane has to be well for the other's sake.
-    pub(super) fn inject(&self) {
+    pub(super) fn inject(&self, method: StartMethod) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             if matches!(self.by, AllOf(_) | Apart(_)) {
                 for lane in [Lane::V2, Lane::V3] {
-                    let rig = Rig::start().await;
+                    let rig = Rig::by(method).await;
                     self.strike(rig.side(lane), rig.side(lane).other()).await;
                     rig.finish().await;
                 }
             } else {
-                let rig = Rig::start().await;
+                let rig = Rig::by(method).await;
                 let (v2, v3) = (rig.side(Lane::V2), rig.side(Lane::V3));
                 tokio::join!(self.strike(v2, v2), self.strike(v3, v3));
                 rig.finish().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolshift::config::WorkerProgram;
+use poolshift::config::{StartMethod, WorkerProgram};
 use poolshift::{CallError, Lane, Ran};
 use rustix::process::Signal;
 use serde_json::json;
@@ -58,7 +58,7 @@ async fn r4_a_call_that_times_out_tells_what_its_worker_was_doing() {
 async fn r4_a_legacy_script_is_never_sent_sigusr1() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/legacy_spin.py");
     let script = WorkerProgram::Script(script.to_owned(), Vec::new());
-    let rig = Rig::of(script).await;
+    let rig = Rig::of(script, StartMethod::Spawn).await;
     tokio::join!(SCRIPT.check(rig.side(Lane::V2)), SCRIPT.check(rig.side(Lane::V3)));
     assert!(!rig.signalled().exists(), "it would have died of it, had it no handler");
     rig.finish().await;
