@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 mod bad_input;
+mod bench;
 mod breaker;
 mod byte_faults;
 mod cancel_grid;

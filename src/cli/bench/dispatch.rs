@@ -14,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::cli::bench::quantile;
 use crate::cli::bench::raw::RawWorker;
 use crate::cli::failure::Failure;
 use crate::cli::{progress, stdout};
@@ -57,13 +58,6 @@ impl Round {
 
     fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.times.len().max(1) as f64
-    }
-
-    fn quantile(&mut self, quantile: f64) -> Duration {
-        self.times.sort_unstable();
-        let last = self.times.len().saturating_sub(1);
-        let index = (last as f64 * quantile).round() as usize;
-        self.times.get(index).copied().unwrap_or_default()
     }
 }
 
@@ -235,8 +229,8 @@ fn figures(rounds: [Vec<Round>; 4], alone: [Vec<Round>; 2]) -> Value {
     })
 }
 
-fn quantiles(rounds: Vec<Round>, quantile: f64) -> Vec<f64> {
-    let of = |mut round: Round| round.quantile(quantile).as_secs_f64() * 1e6;
+fn quantiles(rounds: Vec<Round>, share: f64) -> Vec<f64> {
+    let of = |mut round: Round| quantile(&mut round.times, share).as_secs_f64() * 1e6;
     rounds.into_iter().map(of).collect()
 }
 

@@ -13,6 +13,9 @@ use crate::cli::failure::Failure;
 
 type SpawnerLink = Link<<ProcessSpawner as Spawner>::Reader, <ProcessSpawner as Spawner>::Writer>;
 
+/// How long a worker that fell silent is given to end by itself.
+const POST_MORTEM: Duration = Duration::from_millis(250);
+
 /// One worker that belongs to one closed loop.
 pub(super) struct RawWorker {
     link: SpawnerLink,
@@ -29,12 +32,25 @@ impl RawWorker {
         let Spawned { reader, writer, process } = spawned.map_err(Failure::Failed)?;
         let link = Link::new(reader, writer, max_frame_bytes);
         let mut worker = Self { link, process };
-        worker.call("ping", &Args::default()).await?;
-        Ok(worker)
+        match worker.call("ping", &Args::default()).await {
+            Ok(()) => Ok(worker),
+            Err(error) => Err(worker.stillborn(error).await),
+        }
+    }
+
+    async fn stillborn(self, error: Failure) -> Failure {
+        // A pipe that closes is a process that ends: how it does so tells more.
+        let exit = tokio::time::timeout(POST_MORTEM, self.process.exited()).await;
+        let told = self.process.stderr_tail();
+        self.end().await;
+        match exit {
+            Ok(exit) => Failure::Failed(format!("a worker did not come up ({exit}):\n{told}")),
+            Err(_) => error,
+        }
     }
 
     /// The same codec, one write and one read, id check and envelope parse as the pools'.
-    async fn call(&mut self, command: &str, args: &Args) -> Result<(), Failure> {
+    pub(super) async fn call(&mut self, command: &str, args: &Args) -> Result<(), Failure> {
         let request = Outgoing {
             command,
             args,
@@ -48,6 +64,11 @@ impl RawWorker {
         self.link.send(&Progress::default()).await.map_err(Failure::failed)?;
         let reply = self.link.receive().await.map_err(Failure::failed)?;
         reply.result.map(drop).map_err(Failure::failed)
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.pid()
     }
 
     /// Calls until `end`, one after another; each call's time is added to `times`.
