@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::Backoff;
 use poolshift::machine::engine::{Lifecycle, Terms};
-use poolshift::machine::{Action, Event, OnCancel, PoolMachine, Reply, Ticket};
+use poolshift::machine::{Action, CallKind, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
 use poolshift::{Class, SessionId, WorkerId};
@@ -64,6 +64,7 @@ impl<M: PoolMachine> Load<M> {
         let session = Some(session);
         self.handle(Event::Submit {
             call,
+            kind: CallKind::Live,
             class: Class::Read,
             session,
             deadline: None,

@@ -12,6 +12,7 @@ pub use crate::args::Args;
 use crate::clock::Moment;
 use crate::error::{BadCall, CallError, Outcome};
 use crate::pool::WorkerId;
+use crate::tape::Tape;
 
 /// One command with JSON args, optionally in a session.
 ///
@@ -44,6 +45,8 @@ pub struct Call {
     pub planned: Option<Moment>,
     /// A lane forced by the caller; only a kill switch is stronger (R12).
     pub forced: Option<Lane>,
+    /// Where what the session store adds is kept for a shadow. The router sets it.
+    pub tape: Option<Tape>,
 }
 
 impl Call {
@@ -59,6 +62,7 @@ impl Call {
             budget: None,
             planned: None,
             forced: None,
+            tape: None,
         }
     }
 

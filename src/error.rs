@@ -198,10 +198,8 @@ impl CallError {
 }
 
 fn because(cause: Option<&str>) -> String {
-    cause.map_or_else(
-        || "; raise the pool's size or its queue_timeout".to_owned(),
-        |cause| format!("; no worker is ready: {cause}"),
-    )
+    let advice = || "; raise the pool's size or its queue_timeout".to_owned();
+    cause.map_or_else(advice, |cause| format!("; no worker is ready: {cause}"))
 }
 
 /// Why a call was refused before it was queued or written.
@@ -238,6 +236,9 @@ pub enum Refusal {
         /// Why the last one failed.
         cause: String,
     },
+    /// A shadow found no worker that nobody needs (R16).
+    #[error("no worker is spare for a shadow")]
+    NoSpareWorker,
     /// Workers died of this very call.
     #[error(
         "this command with these args was in flight when workers died: {}; it is refused while \

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod error;
 mod jsonl;
 pub mod pool;
+pub mod tape;
 
 pub mod machine;
 
@@ -22,6 +23,7 @@ pub mod meter;
 pub mod session;
 pub mod worker;
 
+pub mod shadow;
 pub mod shell;
 
 pub mod report;
@@ -31,3 +33,4 @@ pub use call::{Answer, Args, Call, CallId, Class, Lane, SessionId};
 pub use error::{BadCall, CallError, Outcome, Ran, Refusal, StartError};
 pub use pool::{Pool, PoolStatus, WorkerId};
 pub use shim::{Shim, ShimError, ShimOptions};
+pub use tape::ShadowCall;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::call::{Answer, Call, SessionId};
 use crate::error::{Outcome, Ran};
+use crate::tape::ShadowCall;
 
 /// A pool of workers. Both lanes of the router are one; a team's own legacy pool can be too.
 pub trait Pool: Send + Sync + 'static {
@@ -19,6 +20,15 @@ pub trait Pool: Send + Sync + 'static {
     /// Dropping the future cancels the call: it is taken from the queue, or its worker is
     /// drained of the late reply or killed before it serves anyone else (R3).
     fn call(&self, call: Call) -> impl Future<Output = Answer> + Send;
+
+    /// Runs a copy of a call that the other lane has answered, on a worker that nobody needs; or
+    /// gives nothing if there is none (R16). It belongs to no session, is counted apart, and
+    /// nothing of it is saved. A pool that does not offer this takes no shadows.
+    ///
+    /// Dropping the future cancels it.
+    fn shadow(&self, _copy: ShadowCall) -> impl Future<Output = Option<Answer>> + Send {
+        async { None }
+    }
 
     /// Forgets what the pool holds for a session. Its calls in flight are not disturbed.
     fn end_session(&self, session: &SessionId);
@@ -94,7 +104,7 @@ pub struct PoolStatus {
     pub live: usize,
     /// Calls that wait for a worker.
     pub queue_size: usize,
-    /// Calls that have neither been finished nor cancelled.
+    /// Calls that have neither been finished nor cancelled; shadows are not counted.
     pub in_flight: usize,
     /// Processes started after their slot's first.
     pub restarts: u64,
@@ -123,6 +133,9 @@ pub struct PoolStatus {
     pub retries: RetryCounts,
     /// Times of the calls finished so far, where the pool keeps them.
     pub request: Option<RequestTimes>,
+    /// Shadows that were submitted and have ended, by outcome; in no other count of calls.
+    #[serde(default)]
+    pub shadows: BTreeMap<Outcome, u64>,
     /// Whether the pool has stopped taking calls.
     pub draining: bool,
     /// Each slot that has had a worker.

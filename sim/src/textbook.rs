@@ -10,7 +10,7 @@ use std::time::Duration;
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::Backoff;
 use poolshift::machine::engine::{Lifecycle, Terms};
-use poolshift::machine::{Action, End, Event, OnCancel, PoolMachine, Reply, Ticket};
+use poolshift::machine::{Action, CallKind, End, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::pool::WorkerId;
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
@@ -283,8 +283,8 @@ impl<'a, M: PoolMachine> Play<'a, M> {
             sessions => Some(self.sessions[stream.below(sessions) as usize].clone()),
         };
         let (ticket, class, deadline) = (Ticket(call), Class::Read, None);
-        let digest = None;
-        self.step(Event::Submit { call: ticket, class, session, deadline, digest })?;
+        let (kind, digest) = (CallKind::Live, None);
+        self.step(Event::Submit { call: ticket, kind, class, session, deadline, digest })?;
         let waits = self.guests.get(&call).map(|guest| guest.started.is_none());
         self.sums.p_block.add(call, f64::from(u8::from(waits.is_none())), 1.0);
         let Some(waits) = waits else { return Ok(()) };

@@ -3,16 +3,18 @@
 mod bench;
 mod call;
 mod config;
+mod corpus;
 mod demo;
 mod doctor;
 mod failure;
 mod ledgers;
 mod logging;
 mod manual;
+mod pace;
 mod progress;
-mod rate;
 mod rollout;
 mod run;
+mod shadow;
 mod status;
 mod stdout;
 mod stop;
@@ -68,6 +70,9 @@ enum Command {
     Status(status::StatusArgs),
     /// Look at the rollout, and change it in running processes
     Rollout(rollout::RolloutArgs),
+    /// What the compared answers of both lanes say
+    #[command(subcommand)]
+    Shadow(shadow::ShadowCommand),
     /// Check Python, the app, this machine's limits and the rollout file; say what to do
     Doctor,
     /// What the tool would run with
@@ -145,6 +150,7 @@ async fn dispatch(cli: Cli, survey: Survey, stop: Stop) -> Result<(), Failure> {
         Command::Rollout(args) => rollout::rollout(survey, args, json).await,
         Command::Call(args) => call::call(survey.config?, args, json, stop).await,
         Command::Bench(command) => bench::bench(survey.config?, command, json).await,
+        Command::Shadow(command) => shadow::shadow(survey, command, json).await,
         Command::Doctor => doctor::doctor(survey, json).await,
         Command::Config(command) => config::config(survey, file.as_deref(), command, json),
         Command::Completions(args) => manual::completions(Cli::command(), &args),

@@ -9,6 +9,8 @@ use clap::Args;
 use poolshift::Lane;
 use poolshift::config::Survey;
 use poolshift::pool::{PoolStatus, RetryCounts};
+use poolshift::router::shadow::ShadowStatus;
+use poolshift::shadow::recorder::ComparedCounts;
 use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde_json::json;
@@ -94,7 +96,33 @@ fn describe(status: &ProcessStatus) -> String {
             row(&mut text, lane, pool, status);
         }
     }
+    if let Some(shadow) = &status.shadow {
+        shadows(&mut text, shadow);
+    }
     text
+}
+
+fn shadows(text: &mut String, shadow: &ShadowStatus) {
+    let commands = || shadow.compared.commands.values();
+    let sum = |of: fn(&ComparedCounts) -> u64| commands().map(of).sum::<u64>();
+    let (compared, matched) = (sum(|counts| counts.compared), sum(|counts| counts.matched));
+    let dropped: u64 = shadow.dropped.values().sum();
+    let _ = writeln!(
+        text,
+        "shadows: {} sampled, {dropped} dropped; {compared} compared in all, {matched} alike",
+        shadow.sampled
+    );
+    let reasons: Vec<String> =
+        shadow.dropped.iter().map(|(why, count)| format!("{count} {}", why.as_str())).collect();
+    if !reasons.is_empty() {
+        let _ = writeln!(text, "      dropped: {}", reasons.join(", "));
+    }
+    if shadow.breaker_open {
+        let _ = writeln!(text, "      BREAKER OPEN: shadows kept failing");
+    }
+    if let Some(error) = &shadow.compared.error {
+        let _ = writeln!(text, "      NOT KEPT: {error}");
+    }
 }
 
 fn row(text: &mut String, lane: Lane, pool: &PoolStatus, status: &ProcessStatus) {

@@ -1,7 +1,7 @@
 //! What each key is for, in a line: for `config show`, and for the editor that has the schema.
 
 /// By the key's path; `commands.*` stands for every command.
-const ABOUT: [(&str, &str); 59] = [
+const ABOUT: &[(&str, &str)] = &[
     ("debug.debug", "Log every line that a worker writes to stderr."),
     ("debug.trace_requests", "Log each frame between host and worker, without secrets."),
     ("debug.redact", "Leave out of logged frames what has a key that contains one of these."),
@@ -44,8 +44,13 @@ const ABOUT: [(&str, &str); 59] = [
     ("commands.*.class", "How much it may change: read moves to V3 first, then write, critical."),
     ("commands.*.idempotent", "Whether it may run twice; true for reads unless set."),
     ("commands.*.ends_session", "Whether a good answer ends the call's session."),
+    (
+        "commands.*.shadow",
+        "The share of its calls that are shadowed, in place of [shadow] sample; or \"always\".",
+    ),
     ("commands.*.saves", "The row that a good answer leaves with the session."),
     ("commands.*.loads", "The row of the session that is added to the args."),
+    ("compare.*", "Rules of what does not count as a difference; * is for every command."),
     ("session.ttl", "How long a session is kept after its last call."),
     ("session.max_sessions", "How many sessions are kept; the longest idle one goes first."),
     ("rollout.file", "The rollout file, which is watched."),
@@ -57,10 +62,15 @@ const ABOUT: [(&str, &str); 59] = [
     ("retry.budget", "How many retries there may be for each call, from 0 to 1."),
     ("quarantine.deaths", "Worker deaths after which a call that was in them is refused; 0 never."),
     ("quarantine.window", "How long a death is held against a call."),
-    ("shadow.sample", "Not in this version."),
-    ("shadow.reserve", "Not in this version."),
-    ("shadow.max_per_s", "Not in this version."),
-    ("shadow.timeout", "Not in this version."),
+    ("shadow.sample", "The share of sessions whose reads the other lane answers, too; 0 is none."),
+    ("shadow.noise", "The share of them that control's own lane answers again, as noise."),
+    ("shadow.reserve", "So many idle workers are left alone by shadows."),
+    ("shadow.max_per_s", "At most so many shadows a second."),
+    ("shadow.timeout", "How long a shadow may take."),
+    ("shadow.store", "The folder where counts and samples of compared answers are kept."),
+    ("shadow.store_max_bytes", "How many bytes samples may take there."),
+    ("shadow.redact", "Left out of samples beside secrets: parts of key names, or /globs."),
+    ("shadow.max_compare_bytes", "Larger answers are not compared, and counted as skipped."),
 ];
 
 /// What a key is for.
@@ -75,6 +85,9 @@ pub(super) fn about(path: &str) -> &'static str {
 
 /// The path with `*` for a command's name, which may hold dots itself.
 pub(super) fn general(path: &str) -> String {
+    if path.starts_with("compare.") {
+        return "compare.*".to_owned();
+    }
     match path.strip_prefix("commands.").and_then(|rest| rest.rsplit_once('.')) {
         Some((_, key)) => format!("commands.*.{key}"),
         None => path.to_owned(),
@@ -90,7 +103,7 @@ mod tests {
 
     #[test]
     fn each_key_has_one_line_and_each_line_a_key() {
-        let (_, taken) = take("test", "[commands.x]\n", []);
+        let (_, taken) = take("test", "[commands.x]\n[[compare.x]]\nat = \"\"\n", []);
         let keys: BTreeSet<String> = taken.iter().map(|taken| general(&taken.path)).collect();
         let lines: Vec<&str> = ABOUT.iter().map(|(key, _)| *key).collect();
         assert_eq!(keys, lines.iter().map(|key| (*key).to_owned()).collect());

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use toml::{Table, Value};
 
+use crate::call::Class;
 use crate::config::reader::{Reader, Section};
 use crate::config::setting::Setting;
 use crate::config::survey::Taken;
-use crate::session::commands::{Command, Commands, LoadRule, SaveRule, Source};
+use crate::machine::retry::Share;
+use crate::session::commands::{Command, Commands, LoadRule, Sampling, SaveRule, Source};
 
 /// The built-in table with the config's rows over it; a known command keeps what its row does
 /// not name.
@@ -37,9 +39,19 @@ fn command(section: &mut Section<'_, '_>, known: &Command) -> Command {
         class: implied.class,
         idempotent: section.take("idempotent", implied.idempotent),
         ends_session: section.take("ends_session", known.ends_session),
+        shadow: shadow(section, implied.class).or(known.shadow),
         saves: rule(section, "saves", saves, save_rule).or_else(|| known.saves.clone()),
         loads: rule(section, "loads", loads, load_rule).or_else(|| known.loads.clone()),
     }
+}
+
+/// R16: only reads are shadowed.
+fn shadow(section: &mut Section<'_, '_>, class: Class) -> Option<Sampling> {
+    let sampling = section.take_optional("shadow")?;
+    if class != Class::Read && sampling != Sampling::Share(Share::NONE) {
+        section.flaw("shadow", format!("only reads are shadowed, and this is {}", class.as_str()));
+    }
+    Some(sampling)
 }
 
 fn rule<T>(

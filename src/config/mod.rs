@@ -5,6 +5,7 @@
 
 mod about;
 mod commands;
+mod compare;
 mod problem;
 mod reader;
 pub mod schema;
@@ -23,7 +24,8 @@ use crate::config::reader::Reader;
 pub use crate::config::reader::environment;
 pub use crate::config::survey::{Origin, Shown, Survey};
 use crate::machine::quarantine::QuarantineTerms;
-use crate::machine::retry::RetryTerms;
+use crate::machine::retry::{RetryTerms, Share};
+use crate::router::compare::rule::RuleBook;
 use crate::session::commands::Commands;
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
@@ -47,6 +49,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// How the share of V3 is set.
     pub rollout: RolloutConfig,
+    /// How answers of both lanes are compared, and what is kept of those that differ.
+    pub shadow: ShadowConfig,
 }
 
 /// The `[worker]` section.
@@ -212,6 +216,46 @@ impl Default for RolloutConfig {
     }
 }
 
+/// The `[shadow]` section, and the rules of `[compare]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShadowConfig {
+    /// The share of sessions whose reads are shadowed, and of reads without a session.
+    pub sample: Share,
+    /// The share of these that are asked of control's own lane again, in place of the other.
+    pub noise: Share,
+    /// A lane admits a shadow only if more workers than this are idle (R16).
+    pub reserve: usize,
+    /// Shadows that may be made in a second.
+    pub max_per_s: usize,
+    /// A shadow's whole time, from its submit to its answer.
+    pub timeout: Duration,
+    /// The folder where counts and samples are kept.
+    pub store: PathBuf,
+    /// How many bytes samples may take there.
+    pub store_max_bytes: usize,
+    /// What is left out of samples beside [`SECRETS`]: parts of key names, or, from a slash on,
+    /// globs over JSON Pointers.
+    pub redact: Vec<String>,
+    /// What does not count as a difference.
+    pub rules: RuleBook,
+}
+
+impl Default for ShadowConfig {
+    fn default() -> Self {
+        Self {
+            sample: Share::NONE,
+            noise: Share::new(0.1).expect("a tenth is a share"),
+            reserve: 1,
+            max_per_s: 50,
+            timeout: Duration::from_secs(10),
+            store: PathBuf::from("shadow.d"),
+            store_max_bytes: 64 * 1024 * 1024,
+            redact: Vec::new(),
+            rules: RuleBook::default(),
+        }
+    }
+}
+
 impl Config {
     /// Reads the file (or [`DEFAULT_FILE`] if it is there), then the environment over it.
     ///
@@ -237,16 +281,15 @@ impl Config {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        let config = Self {
+        Self {
             worker: sections::worker(reader),
             v2: sections::v2(reader), // legacy
             v3: sections::v3(reader),
             commands: Arc::new(commands::commands(reader)),
             session: sections::session(reader),
             rollout: sections::rollout(reader),
-        };
-        sections::unbuilt(reader);
-        config
+            shadow: compare::shadow(reader),
+        }
     }
 
     /// How long a pin lives without calls (R14): as long as the longest-lived state that its

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 use toml::{Table, Value};
 
 use crate::config::problem::{ConfigError, Problem};
@@ -34,6 +34,15 @@ pub(super) struct Reader<'a> {
     sections: Vec<&'static str>,
     /// Every key that was asked for, in order.
     taken: Vec<Taken>,
+}
+
+/// The items of one `[[section.NAME]]`.
+pub(super) struct List {
+    pub(super) name: String,
+    pub(super) items: Vec<Value>,
+    section: &'static str,
+    /// The variable that set it, if none of the file's items count.
+    variable: Option<String>,
 }
 
 /// One section while its keys are taken.
@@ -104,6 +113,73 @@ impl<'a> Reader<'a> {
             }
         };
         Section { reader: self, path, values, known: Vec::new() }
+    }
+
+    /// Takes every list of a section that holds nothing else. A variable replaces a whole list.
+    pub(super) fn take_lists(&mut self, section: &'static str) -> Vec<List> {
+        self.sections.push(section);
+        let mut lists: BTreeMap<String, (Value, Option<String>)> = BTreeMap::new();
+        match self.values.remove(section) {
+            None => {}
+            Some(Value::Table(table)) => {
+                lists.extend(table.into_iter().map(|(name, value)| (name, (value, None))));
+            }
+            Some(_) => {
+                let message = format!("[{section}] must hold lists, as [[{section}.NAME]]");
+                self.problem(&[section.to_owned()], message);
+            }
+        }
+        let prefix = format!("{ENV_PREFIX}{}__", section.to_uppercase());
+        let variables: Vec<String> =
+            self.env.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+        for variable in variables {
+            let text = self.env.remove(&variable).expect("it was there just now");
+            let value = parse_text::<Value>(&text).expect("any text is a value");
+            lists.insert(variable[prefix.len()..].to_lowercase(), (value, Some(variable)));
+        }
+        lists.into_iter().filter_map(|(name, found)| self.list(section, name, found)).collect()
+    }
+
+    fn list(
+        &mut self,
+        section: &'static str,
+        name: String,
+        (value, variable): (Value, Option<String>),
+    ) -> Option<List> {
+        let path = [section.to_owned(), name.clone()];
+        let origin = match &variable {
+            Some(variable) => Origin::Variable(variable.clone()),
+            None => Origin::File(self.place(&path).1),
+        };
+        let (path_shown, schema) = (path.join("."), serde_json::Value::Null);
+        let (shown, default) = (Some(value.clone()), None);
+        self.taken.push(Taken { path: path_shown, value: shown, origin, default, schema });
+        let mut list = List { name, items: Vec::new(), section, variable };
+        match value {
+            Value::Array(items) => list.items = items,
+            other => {
+                let message = format!("{other} is wrong: expected a list of rules");
+                self.list_flaw(&list, 0, "", &message);
+                return None;
+            }
+        }
+        Some(list)
+    }
+
+    /// Reports a problem with an item of a list, or with one of its keys.
+    pub(super) fn list_flaw(&mut self, list: &List, index: usize, key: &str, message: &str) {
+        let List { name, section, variable, .. } = list;
+        let colon = if key.is_empty() { "" } else { ": " };
+        let message = format!("[[{section}.{name}]] rule {}: {key}{colon}{message}", index + 1);
+        match variable {
+            Some(place) => {
+                self.problems.push(Problem { line: None, place: place.clone(), message });
+            }
+            None => {
+                let path = [(*section).to_owned(), name.clone(), index.to_string(), key.to_owned()];
+                self.problem(&path, message);
+            }
+        }
     }
 
     /// Adds a key that has no place in the file.
@@ -239,7 +315,7 @@ fn parse_text<T: Setting>(text: &str) -> Option<T> {
     value.or_else(|| T::read(&Value::String(text.to_owned())))
 }
 
-fn suggestion(name: &str, known: &[&'static str]) -> String {
+pub(super) fn suggestion(name: &str, known: &[&'static str]) -> String {
     let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
     match best {
@@ -264,7 +340,26 @@ fn collect_lines(
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         lines.insert(path.clone(), line_at(text, key.span().start));
-        if let DeValue::Table(inner) = value.get_ref() {
+        match value.get_ref() {
+            DeValue::Table(inner) => collect_lines(text, path, inner, lines),
+            DeValue::Array(items) => collect_item_lines(text, path, items, lines),
+            _ => {}
+        }
+        path.pop();
+    }
+}
+
+/// The tables of a list are known by their numbers.
+fn collect_item_lines(
+    text: &str,
+    path: &mut Vec<String>,
+    items: &DeArray<'_>,
+    lines: &mut BTreeMap<Vec<String>, usize>,
+) {
+    for (index, item) in items.iter().enumerate() {
+        path.push(index.to_string());
+        lines.insert(path.clone(), line_at(text, item.span().start));
+        if let DeValue::Table(inner) = item.get_ref() {
             collect_lines(text, path, inner, lines);
         }
         path.pop();

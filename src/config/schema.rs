@@ -3,18 +3,22 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::about::about;
+use crate::config::compare::rules_schema;
 use crate::config::survey::{Taken, take};
 use crate::machine::MAX_SIZE;
 
 /// The smallest and the largest value of some numbers. What depends on two keys is left to
 /// `config check`.
-const RANGES: [(&str, u64, u64); 6] = [
+const RANGES: [(&str, u64, u64); 9] = [
     ("worker.max_frame_bytes", 1024, u32::MAX as u64),
     ("v2.size", 1, MAX_SIZE as u64),
     ("v3.size", 1, MAX_SIZE as u64),
     ("v3.min_ready", 1, MAX_SIZE as u64),
     ("session.max_sessions", 1, i64::MAX as u64),
     ("rollout.max_pins", 1, i64::MAX as u64),
+    ("shadow.max_per_s", 1, i64::MAX as u64),
+    ("shadow.store_max_bytes", 1024 * 1024, i64::MAX as u64),
+    ("shadow.max_compare_bytes", 1, i64::MAX as u64),
 ];
 
 /// Defaults that differ from machine to machine, and so are in no schema.
@@ -41,6 +45,14 @@ pub fn schema() -> Value {
             "description": "What each command may change, saves and loads.",
             "type": "object",
             "additionalProperties": command,
+        }),
+    );
+    sections.insert(
+        "compare".to_owned(),
+        json!({
+            "description": about("compare.*"),
+            "type": "object",
+            "additionalProperties": rules_schema(),
         }),
     );
     json!({

@@ -222,13 +222,6 @@ pub(super) fn rollout(reader: &mut Reader<'_>) -> RolloutConfig {
 
 /// Keys whose feature this version does not have: they may be written down at the value that
 /// means "off", and nothing else, so that none is read and ignored.
-const SHADOW_UNBUILT: [(&str, &str); 4] =
-    [("sample", "0.0"), ("reserve", "1"), ("max_per_s", "50"), ("timeout", "\"10s\"")];
-
-pub(super) fn unbuilt(reader: &mut Reader<'_>) {
-    fixed(&mut reader.section("shadow"), &SHADOW_UNBUILT);
-}
-
 fn fixed(section: &mut Section<'_, '_>, keys: &[(&'static str, &str)]) {
     for (key, only) in keys {
         let only_value: serde_json::Value = serde_json::from_str(only).expect("all are JSON too");

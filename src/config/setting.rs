@@ -11,6 +11,7 @@ use crate::call::Class;
 use crate::config::{SessionLane, StartMethod};
 use crate::machine::OnCancel;
 use crate::machine::retry::Share;
+use crate::session::commands::Sampling;
 
 /// A time as humantime reads it: one or more numbers with units.
 const DURATION: &str = "^([0-9]+ ?(ns|us|µs|ms|s|sec|m|min|h|hr|d|days?|w|weeks?) ?)+$";
@@ -76,6 +77,28 @@ impl Setting for Share {
 
     fn schema() -> Schema {
         json!({"type": "number", "minimum": 0, "maximum": 1})
+    }
+}
+
+impl Setting for Sampling {
+    const EXPECTED: &'static str = "a number from 0 to 1, or \"always\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value.as_str() {
+            Some(text) => (text == "always").then_some(Self::Always),
+            None => Share::read(value).map(Self::Share),
+        }
+    }
+
+    fn write(&self) -> Value {
+        match self {
+            Self::Share(share) => share.write(),
+            Self::Always => Value::from("always"),
+        }
+    }
+
+    fn schema() -> Schema {
+        json!({"oneOf": [Share::schema(), {"const": "always"}]})
     }
 }
 

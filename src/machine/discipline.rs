@@ -41,6 +41,15 @@ pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
     /// with it are taken out of their queues and returned.
     fn slot_lost(&mut self, now: Moment, slot: u32) -> Vec<Ticket>;
 
+    /// Whether no session would lose anything with the worker in `slot`.
+    fn is_spare(&self, _slot: u32) -> bool {
+        true
+    }
+
+    /// The worker in `slot` has been lent to a shadow, or is back; whoever can go elsewhere is
+    /// not to wait for it meanwhile.
+    fn lend(&mut self, _slot: u32, _lent: bool) {}
+
     /// A session is over.
     fn end_session(&mut self, session: &SessionId);
 

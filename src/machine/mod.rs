@@ -83,6 +83,20 @@ pub struct Census {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// For whom a call is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// For a caller, who waits for it.
+    #[default]
+    Live,
+    /// A copy of a call that another lane has answered (R16): it runs on a spare worker at once
+    /// or not at all, belongs to no session, and nobody ever waits for it to end.
+    Shadow {
+        /// As many spare workers must be left idle.
+        reserve: usize,
+    },
+}
+
 /// Tells calls with the same command and the same args from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub u128);
@@ -94,6 +108,8 @@ pub enum Event {
     Submit {
         /// The call's new number.
         call: Ticket,
+        /// For whom it is made.
+        kind: CallKind,
         /// The call's class.
         class: Class,
         /// The call's session.

@@ -15,6 +15,9 @@ pub struct Share {
 }
 
 impl Share {
+    /// Nothing of it.
+    pub const NONE: Self = Self { millionths: 0 };
+
     /// The share, unless it is not 0 to 1.
     #[must_use]
     pub fn new(share: f64) -> Option<Self> {

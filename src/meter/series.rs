@@ -16,6 +16,16 @@ pub struct Series {
 }
 
 impl Series {
+    /// A series of which buckets (microseconds, count) and the longest duration are known.
+    #[must_use]
+    pub fn of(longest: Duration, buckets: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let mut series = Self { max: longest, ..Self::default() };
+        for (micros, count) in buckets {
+            series.histogram.saturating_record_n(micros, count);
+        }
+        series
+    }
+
     /// Counts one duration.
     pub fn record(&mut self, span: Duration) {
         let micros = u64::try_from(span.as_micros()).unwrap_or(LONGEST_US);

@@ -32,6 +32,9 @@ pub struct Execution {
     pub command: String,
     /// The worker's process.
     pub pid: u32,
+    /// Whether it was a shadow of the call; those are left out.
+    #[serde(default)]
+    pub shadow: bool,
     /// The worker's own name, which begins with its lane; taken from the file's name.
     #[serde(skip)]
     pub worker: String,
@@ -61,7 +64,8 @@ impl CallerLedger {
 }
 
 impl WorkerLedger {
-    /// Reads every worker's file in the folder but those in `except`. A last line that was cut
+    /// Reads every worker's file in the folder but those in `except`. Shadows are left out: nobody
+    /// was told anything of them. A last line that was cut
     /// by a crash counts as not written: the note comes before the execution.
     ///
     /// # Errors
@@ -78,6 +82,9 @@ impl WorkerLedger {
             let worker = name.unwrap_or_default();
             for line in fs::read_to_string(&path)?.lines() {
                 let Ok(mut execution) = serde_json::from_str::<Execution>(line) else { continue };
+                if execution.shadow {
+                    continue;
+                }
                 execution.worker.clone_from(&worker);
                 ledger.note(execution);
             }
@@ -129,7 +136,7 @@ mod tests {
 
     fn execution(id: &str, command: &str) -> Execution {
         let (call_id, command) = (id.to_owned(), command.to_owned());
-        Execution { call_id, command, pid: 1, worker: "v2-0.1-1".to_owned() }
+        Execution { call_id, command, pid: 1, shadow: false, worker: "v2-0.1-1".to_owned() }
     }
 
     fn audit(callers: &CallerLedger, workers: &WorkerLedger) -> Audit {

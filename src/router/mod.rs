@@ -3,7 +3,9 @@
 pub mod audit;
 pub mod baseline;
 pub mod bucket;
+pub mod compare;
 pub mod draft;
+mod draws;
 pub mod edit;
 pub mod file;
 pub mod flagd;
@@ -17,6 +19,7 @@ pub mod post;
 pub mod ramp;
 mod reader;
 pub mod rules;
+pub mod shadow;
 pub mod shelf;
 pub mod source;
 pub mod stage;
@@ -35,13 +38,16 @@ use crate::clock::{Clock, Wall};
 use crate::error::Outcome;
 use crate::pool::Pool;
 use crate::router::baseline::Baseline;
+pub use crate::router::draws::{Directed, Draws};
 use crate::router::file::RolloutFile;
 use crate::router::in_force::{InForce, Watched};
 use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
-use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
+use crate::router::policy::{Decision, Illegal, Percents, Policy};
 use crate::router::post::{GuardPost, Watch};
+use crate::router::shadow::{Shadow, ShadowStatus, ShadowTerms};
 use crate::router::stage::Stages;
 use crate::session::Sessions;
+use crate::shadow::recorder::Recorder;
 
 /// Two pools behind one door.
 ///
@@ -62,6 +68,7 @@ pub struct Router<Legacy, Next> {
     baseline: Baseline,
     sessions: Arc<Sessions>,
     clock: Clock,
+    shadow: Option<Shadow>,
 }
 
 /// A call's answer, with the decision that sent it there.
@@ -73,24 +80,6 @@ pub struct Routed {
     pub class: Class,
     /// What came of it.
     pub answer: Answer,
-}
-
-/// How many draws went to each lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Draws {
-    /// To the legacy pool.
-    pub v2: u64,
-    /// To the new pool.
-    pub v3: u64,
-}
-
-/// How many calls got their lane from somebody, and not by chance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Directed {
-    /// From their caller.
-    pub forced: u64,
-    /// From a rule.
-    pub ruled: u64,
 }
 
 /// How pins are kept (R14).
@@ -127,6 +116,30 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
             baseline: Baseline::default(),
             sessions,
             clock,
+            shadow: None,
+        }
+    }
+
+    /// Has reads answered by the other lane, too, and compared (R16).
+    #[must_use]
+    pub fn with_shadow(mut self, terms: ShadowTerms, recorder: Recorder) -> Self {
+        let sessions = Arc::clone(&self.sessions);
+        let (legacy, next) = (&self.legacy, &self.next);
+        self.shadow = Some(Shadow::start(terms, legacy, next, sessions, recorder, self.clock));
+        self
+    }
+
+    /// What has become of shadows, if there are any.
+    #[must_use]
+    pub fn shadow(&self) -> Option<ShadowStatus> {
+        self.shadow.as_ref().map(Shadow::status)
+    }
+
+    /// Makes no more shadows, and waits until what was compared is on the disk.
+    pub async fn close_shadow(&self) {
+        if let Some(shadow) = &self.shadow {
+            // Dropped here: what was compared reaches the disk by itself.
+            shadow.close().await;
         }
     }
 
@@ -140,12 +153,20 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         let (decision, watched) = self.decide_under_watch(&call);
         let ending = call.session.clone().filter(|_| ends_session);
         let command = Arc::clone(&call.command);
+        let entry = self.sessions.commands().get(&command);
+        let shadow = self
+            .shadow
+            .as_ref()
+            .and_then(|shadow| Some((shadow, shadow.sample(&mut call, entry, decision.lane)?)));
         // Dropped here: the pool cancels the call.
         let answer = match decision.lane {
             Lane::V2 => self.legacy.call(call).await,
             Lane::V3 => self.next.call(call).await,
         };
         self.judge(decision.lane, &command, watched, &answer);
+        if let Some((shadow, draft)) = shadow {
+            shadow.offer(draft, &answer);
+        }
         if let Some(session) = ending.filter(|_| answer.result.is_ok()) {
             // Dropped here: the record is left for its time to live, pin and binding are gone.
             self.end_session(&session).await;
@@ -225,16 +246,6 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
                 }
             }
         }
-    }
-
-    fn count(&self, decision: Decision) {
-        let counter = match decision.reason {
-            Reason::Forced => &self.forced,
-            Reason::Rule => &self.ruled,
-            _ if decision.drawn => &self.draws[decision.lane as usize],
-            _ => return,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The policy in force.
@@ -331,20 +342,6 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         self.next.end_session(session);
         // Dropped here: the record is left for its time to live.
         self.sessions.end(session).await;
-    }
-
-    /// Draws so far: first calls of sessions, and anonymous calls.
-    #[must_use]
-    pub fn draws(&self) -> Draws {
-        let of = |lane: Lane| self.draws[lane as usize].load(Ordering::Relaxed);
-        Draws { v2: of(Lane::V2), v3: of(Lane::V3) }
-    }
-
-    /// Calls so far whose lane was not drawn, but for the kill switch.
-    #[must_use]
-    pub fn directed(&self) -> Directed {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Directed { forced: of(&self.forced), ruled: of(&self.ruled) }
     }
 
     /// The epoch in force, whenever it changes.

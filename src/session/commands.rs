@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use crate::call::Class;
+use crate::machine::retry::Share;
 
 /// One command's row.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +16,21 @@ pub struct Command {
     pub idempotent: bool,
     /// Whether a good answer ends the call's session (R14).
     pub ends_session: bool,
+    /// How many of its calls are shadowed, if not as many as of others. Of reads only (R16).
+    pub shadow: Option<Sampling>,
     /// What a good answer leaves in the session store.
     pub saves: Option<SaveRule>,
     /// What the session store adds to the args before they are written.
     pub loads: Option<LoadRule>,
+}
+
+/// Which calls of a command are shadowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Those of this share of sessions, and of calls without one.
+    Share(Share),
+    /// Every one, and before others where not all can be: for commands that come rarely.
+    Always,
 }
 
 /// What a good answer leaves in the session store.
@@ -69,7 +81,8 @@ impl Command {
     #[must_use]
     pub fn of(class: Class) -> Self {
         let idempotent = class == Class::Read;
-        Self { class, idempotent, ends_session: false, saves: None, loads: None }
+        let (ends_session, shadow) = (false, None);
+        Self { class, idempotent, ends_session, shadow, saves: None, loads: None }
     }
 }
 

@@ -2,6 +2,7 @@
 //! of calls (R11).
 
 pub mod commands;
+mod marks;
 pub mod memory;
 pub mod store;
 
@@ -16,12 +17,15 @@ use crate::call::{Call, SessionId};
 use crate::clock::Moment;
 use crate::error::Refusal;
 use crate::session::commands::{Commands, SaveRule, Source};
+use crate::session::marks::SaveMarks;
 use crate::session::store::SessionStore;
+use crate::tape::Taped;
 
 /// The session store together with the command table's rules. Both lanes share one.
 pub struct Sessions {
     store: Arc<dyn SessionStore>,
     commands: Arc<Commands>,
+    marks: SaveMarks,
 }
 
 /// A row of the session store, and the member of the args that receives it.
@@ -46,7 +50,7 @@ impl Sessions {
     /// Applies the rules of `commands` to `store`.
     #[must_use]
     pub fn new(store: Arc<dyn SessionStore>, commands: Arc<Commands>) -> Self {
-        Self { store, commands }
+        Self { store, commands, marks: SaveMarks::new() }
     }
 
     /// The command table.
@@ -72,11 +76,29 @@ impl Sessions {
         Ok(Visit { store, session: session.cloned() })
     }
 
+    /// Counts what may have changed a session, or what calls without one share. Two equal
+    /// numbers mean that nothing was saved in between; two others, that something may have been.
+    #[must_use]
+    pub fn saves(&self, session: Option<&SessionId>) -> u64 {
+        self.marks.of(session)
+    }
+
     /// What the store adds to the call's args. The lease holder asks right before it writes.
     ///
     /// # Errors
     /// If the store cannot be read: the call must not run without its state.
     pub async fn enrich(&self, call: &Call) -> Result<Option<Loaded<'_>>, Refusal> {
+        let Some(tape) = &call.tape else { return self.load(call).await };
+        // Before the row is read, so that a save that comes between is noticed.
+        let saves = self.saves(call.session.as_ref());
+        // Dropped here: nothing was written to the worker.
+        let row = self.load(call).await?;
+        let loaded = row.as_ref().map(|(into, row)| ((*into).to_owned(), row.clone()));
+        tape.keep(Taped { loaded, saves });
+        Ok(row)
+    }
+
+    async fn load(&self, call: &Call) -> Result<Option<Loaded<'_>>, Refusal> {
         let Some(rule) = &self.commands.get(&call.command).loads else { return Ok(None) };
         let args = members(call.args.as_json());
         let Some(key) = key_of(&rule.key, &args, &BTreeMap::new()) else { return Ok(None) };
@@ -96,6 +118,9 @@ impl Sessions {
             return;
         };
         let row = row_of(rule, &args, &result, unix);
+        // Around the save, so that whoever has read the row of before knows it for old as soon as
+        // the new one is there.
+        let _mark = self.marks.save(call.session.as_ref());
         // Dropped here: the save may be lost; the caller that dropped it gets no answer either.
         if let Err(error) = self.store.save(call.session.as_ref(), &rule.table, &key, row).await {
             tracing::warn!(command = %call.command, call_id = %call.id, %key, %error, "not saved");
@@ -104,6 +129,7 @@ impl Sessions {
 
     /// Forgets the session.
     pub async fn end(&self, session: &SessionId) {
+        let _mark = self.marks.save(Some(session));
         self.store.end(session).await;
     }
 }

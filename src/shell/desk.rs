@@ -10,7 +10,7 @@ use crate::call::{Call, Class, Timing};
 use crate::clock::Moment;
 use crate::error::{Ran, StartError};
 use crate::machine::retry::{RetryBudget, Share};
-use crate::machine::{Action, End, PoolMachine, Stop, Ticket};
+use crate::machine::{Action, CallKind, End, PoolMachine, Stop, Ticket};
 use crate::meter::{Meter, OutcomeLedger};
 use crate::pool::{PoolStatus, RecycleReason, RetryCounts, WorkerId};
 use crate::shell::bell::Bell;
@@ -27,6 +27,8 @@ pub(super) struct Desk<M, S: Spawner> {
     bookings: BTreeMap<Ticket, Booking<S>>,
     pub(super) staff: BTreeMap<WorkerId, Seat<S>>,
     pub(super) meter: Meter,
+    /// The books of shadows, which are in no other (R16).
+    shadows: Meter,
     pub(super) ledger: OutcomeLedger,
     /// What may be spent on retries, if there are any.
     budget: Option<RetryBudget>,
@@ -49,6 +51,7 @@ pub(super) struct Booking<S: Spawner> {
     class: Class,
     /// Whether the call was tried before.
     again: bool,
+    shadow: bool,
     planned: Moment,
     submitted: Moment,
     dispatched: Option<Moment>,
@@ -130,6 +133,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             bookings: BTreeMap::new(),
             staff: BTreeMap::new(),
             meter: Meter::new(),
+            shadows: Meter::new(),
             ledger: OutcomeLedger::default(),
             budget: retries.map(RetryBudget::new),
             retries: RetryCounts::default(),
@@ -147,7 +151,9 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         now: Moment,
         call: &Call,
         attempt: &Attempt,
+        kind: CallKind,
     ) -> (Ticket, Arc<Bell<S>>) {
+        let shadow = kind != CallKind::Live;
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         let bell = Arc::new(Bell::new());
@@ -156,12 +162,17 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             command: Arc::clone(&call.command),
             class: call.class,
             again: attempt.number > 0,
+            shadow,
             planned: attempt.planned.or(call.planned).unwrap_or(now),
             submitted: now,
             dispatched: None,
             worker: None,
         };
         self.bookings.insert(ticket, booking);
+        if shadow {
+            self.shadows.submit();
+            return (ticket, bell);
+        }
         self.meter.submit();
         if let Some(budget) = self.budget.as_mut().filter(|_| attempt.number == 0) {
             budget.earn();
@@ -248,8 +259,12 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             finished: now,
         };
         let ran = end.ran(booking.bell.progress.get());
-        self.meter.record(booking.class, end.outcome(), &timing);
-        self.ledger.record(&booking.command, end.outcome(), ran, booking.again);
+        if booking.shadow {
+            self.shadows.record(booking.class, end.outcome(), &timing);
+        } else {
+            self.meter.record(booking.class, end.outcome(), &timing);
+            self.ledger.record(&booking.command, end.outcome(), ran, booking.again);
+        }
         booking.bell.finish(Finished { end, ran, worker: booking.worker, timing });
         self.rings.push(booking.bell);
     }
@@ -284,6 +299,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
     pub(super) fn status(&self) -> PoolStatus {
         let mut status = self.machine.status();
         status.outcomes = self.meter.outcomes();
+        status.shadows = self.shadows.outcomes();
         status.breaker.cause = self.start_error.as_ref().map(ToString::to_string);
         (status.ledger, status.retries) = (self.ledger.rows(), self.retries);
         for worker in &mut status.workers {

@@ -17,6 +17,8 @@ use crate::shell::bell::Bell;
 use crate::shell::desk::{Attempt, Finished, Lease, Overdue, Record};
 use crate::shell::digest::digest;
 use crate::shell::held::HeldDesk;
+use crate::shell::shadow;
+use crate::tape::ShadowCall;
 use crate::worker::link::LinkError;
 use crate::worker::wire::{Outgoing, WireReply};
 use crate::worker::{Process, Spawner};
@@ -53,7 +55,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     /// One submit and its end.
     pub(super) async fn attempt(self: &Arc<Self>, call: &Call, attempt: &Attempt) -> Answer {
         // Dropped here: the errand's own drop settles what is left of the call.
-        Box::pin(Errand::submit(self, call, attempt).run()).await
+        Box::pin(Errand::submit(self, call, attempt, None).run()).await
     }
 
     /// The caller is told too, but only the log tells who runs the pool.
@@ -76,9 +78,11 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
 }
 
 /// A submitted call in its caller's hands. Its drop settles what is left of it.
-struct Errand<'a, M: PoolMachine, S: Spawner> {
+pub(super) struct Errand<'a, M: PoolMachine, S: Spawner> {
     shell: &'a Arc<Shell<M, S>>,
     call: &'a Call,
+    /// What a shadow is a copy of.
+    copy: Option<&'a ShadowCall>,
     ticket: Ticket,
     /// The end of the caller's own budget, if it brought one.
     deadline: Option<Moment>,
@@ -107,25 +111,33 @@ enum Exchange {
 }
 
 impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
-    fn submit(shell: &'a Arc<Shell<M, S>>, call: &'a Call, attempt: &Attempt) -> Self {
+    pub(super) fn submit(
+        shell: &'a Arc<Shell<M, S>>,
+        call: &'a Call,
+        attempt: &Attempt,
+        copy: Option<&'a ShadowCall>,
+    ) -> Self {
+        let kind = shadow::kind(copy);
         let loads = || shell.sessions.commands().get(&call.command).loads.is_some();
-        let digest = shell.settings.quarantine.then(|| digest(call, loads()));
+        // What a shadow kills is held against no caller.
+        let counts = copy.is_none() && shell.settings.quarantine;
+        let digest = counts.then(|| digest(call, loads()));
         let mut desk = shell.lock();
         let now = shell.clock.now();
-        let (ticket, bell) = desk.book(now, call, attempt);
+        let (ticket, bell) = desk.book(now, call, attempt, kind);
         let deadline = attempt.deadline.or_else(|| call.budget.map(|budget| now + budget));
-        let (class, session) = (call.class, call.session.clone());
-        let event = Event::Submit { call: ticket, class, session, deadline, digest };
+        let (class, session) = (call.class, call.session.clone().filter(|_| copy.is_none()));
+        let event = Event::Submit { call: ticket, kind, class, session, deadline, digest };
         shell.step(&mut desk, now, event);
         drop(desk);
         let (lease, record, replied, finished) = (None, None, None, None);
         let mut errand =
-            Self { shell, call, ticket, deadline, bell, lease, record, replied, finished };
+            Self { shell, call, copy, ticket, deadline, bell, lease, record, replied, finished };
         errand.collect();
         errand
     }
 
-    async fn run(mut self) -> Answer {
+    pub(super) async fn run(mut self) -> Answer {
         let mut heard = Heard::Nothing;
         loop {
             if let Some(finished) = &self.finished {
@@ -168,20 +180,28 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     /// to a pipe that has something to say.
     async fn exchange(&mut self) -> Exchange {
         let (shell, call, bell, deadline) = (self.shell, self.call, &self.bell, self.deadline);
+        let copy = self.copy;
         let Lease { worker, link, .. } = self.lease.as_mut().expect("the caller holds a lease");
         let exchange = async {
-            let loaded = match shell.sessions.enrich(call).await {
-                Ok(loaded) => loaded,
-                Err(refusal) => return Exchange::Unsent(Breakage::Refused(refusal)),
+            let enriched;
+            let extra = if let Some(copy) = copy {
+                shadow::loaded(copy)
+            } else {
+                enriched = match shell.sessions.enrich(call).await {
+                    Ok(enriched) => enriched,
+                    Err(refusal) => return Exchange::Unsent(Breakage::Refused(refusal)),
+                };
+                enriched.as_ref().map(|(into, row)| (*into, row.get()))
             };
             let session = call.session.as_ref();
             let request = Outgoing {
                 command: &call.command,
                 args: &call.args,
                 session_id: Some(session.map_or(SessionId::ANONYMOUS, SessionId::as_str)),
-                extra: loaded.as_ref().map(|(into, row)| (*into, row.get())),
+                extra,
                 call_id: shell.settings.ledger.then_some(&call.id),
                 budget: deadline.map(|deadline| deadline.since(shell.clock.now())),
+                shadow: copy.is_some(),
                 unix: Clock::unix_now(),
             };
             link.about(Some(&call.id));
@@ -225,7 +245,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let kind = if reply.result.is_ok() { Reply::Ok } else { Reply::Raised };
         let recycle = reply.recycle;
         self.replied = Some((kind, recycle));
-        if let Ok(result) = &reply.result {
+        if let (Ok(result), None) = (&reply.result, self.copy) {
             // Dropped here: the call has run, and the worker is free; the save may be lost.
             self.shell.sessions.record(self.call, result, Clock::unix_now()).await;
         }
@@ -337,6 +357,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
             lane = %self.shell.settings.lane,
             command = %self.call.command,
             call_id = %self.call.id,
+            shadow = self.copy.is_some(),
             worker_id = finished.worker.map(tracing::field::display),
             outcome = finished.end.outcome().as_str(),
             queue_time = ?finished.timing.queued(),

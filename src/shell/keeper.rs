@@ -244,6 +244,7 @@ async fn say_goodbye<S: Spawner>(link: &mut LinkOf<S>) {
         extra: None,
         call_id: None,
         budget: None,
+        shadow: false,
         unix: Clock::unix_now(),
     };
     link.about(None);

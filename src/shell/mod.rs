@@ -3,7 +3,7 @@
 //! - `desk` is all that the one lock guards: the machine, the calls, the workers' links; `held`
 //!   is the lock, and `bell` how callers get their mail.
 //! - `errand` is the path of one call: wait, lease, write, read, report; `retry` is that path
-//!   once more.
+//!   once more, `shadow` that of a copy for which nobody waits.
 //! - `keeper` is one worker's life: spawn, ping, watch, stop, reap.
 //! - `chores` are what happens to links while no caller holds them: probes and late replies.
 //! - `timer` fires deadlines, so that a caller who is never polled still loses its worker.
@@ -21,6 +21,7 @@ mod held;
 mod keeper;
 mod ping;
 mod retry;
+mod shadow;
 mod timer;
 
 use std::sync::{Arc, Mutex};

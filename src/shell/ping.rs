@@ -65,6 +65,7 @@ pub(super) async fn ping<S: Spawner>(
         extra: None,
         call_id: None,
         budget: None,
+        shadow: false,
         unix: Clock::unix_now(),
     };
     link.about(None);

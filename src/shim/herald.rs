@@ -146,6 +146,7 @@ impl<L: Pool, N: Pool> Teller<L, N> {
             pins: [Lane::V2, Lane::V3].map(|lane| (lane, router.pins(lane).into())).into(),
             evicted_pins: router.evicted_pins(),
             lanes: lanes.into(),
+            shadow: router.shadow(),
             last_verdict: verdict,
             canary: router.policy().decide_canary(),
         }

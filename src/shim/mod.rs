@@ -8,6 +8,8 @@ mod controller;
 pub mod drain;
 mod herald;
 mod hook;
+pub mod private; // legacy
+mod shadow;
 pub mod status;
 pub mod testimony;
 mod warden;
@@ -165,7 +167,11 @@ impl<L: Pool> Shim<L> {
         let whole = config.rollout.session_lane == SessionLane::Whole;
         let policy = Policy::initial(&config.rollout.flag, whole);
         let pins = PinLimits { ttl: config.pin_ttl(), max_pins: config.rollout.max_pins };
-        let router = Arc::new(Router::new(legacy, next, policy, pins, sessions, clock));
+        let router = Router::new(legacy, next, policy, pins, sessions, clock);
+        let router = Arc::new(match shadow::shadowing(config, clock) {
+            Some((terms, recorder)) => router.with_shadow(terms, recorder),
+            None => router,
+        });
         let follower = match options.percents {
             Some(percents) => {
                 router.set_percents(percents);
@@ -207,8 +213,9 @@ impl<L: Pool> Shim<L> {
 
     /// Drains with a limit of its own. A second drain may only shorten the first.
     pub async fn drain_within(&self, limit: Duration) {
+        let (legacy, next) = (self.router.legacy(), self.router.next());
         // Dropped here: the drain goes on in the pools' own tasks.
-        tokio::join!(self.router.legacy().drain(limit), self.router.next().drain(limit));
+        tokio::join!(self.router.close_shadow(), legacy.drain(limit), next.drain(limit));
     }
 }
 
@@ -220,7 +227,11 @@ struct Ground {
 
 impl Ground {
     fn new(config: &Config) -> Self {
-        Self { clock: Clock::start(), sessions: sessions(config) }
+        Self::on(config, Clock::start())
+    }
+
+    fn on(config: &Config, clock: Clock) -> Self {
+        Self { clock, sessions: sessions(config) }
     }
 }
 

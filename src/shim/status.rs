@@ -10,6 +10,7 @@ use crate::pool::PoolStatus;
 use crate::router::pins::PinCensus;
 use crate::router::policy::{Percents, Policy};
 use crate::router::ramp::Verdict;
+use crate::router::shadow::ShadowStatus;
 use crate::router::source::SourceStatus;
 use crate::router::stage::{Stage, Stages};
 
@@ -42,6 +43,9 @@ pub struct ProcessStatus {
     pub evicted_pins: u64,
     /// Both pools.
     pub lanes: BTreeMap<Lane, PoolStatus>,
+    /// What has become of shadows; none where nothing is shadowed.
+    #[serde(default)]
+    pub shadow: Option<ShadowStatus>,
     /// What was said last about the ramp; only the one process that steers it says so.
     pub last_verdict: Option<Verdict>,
     /// Where the canary call of a drill would go.

@@ -7,6 +7,7 @@ use crate::call::SessionId;
 use crate::clock::Moment;
 use crate::machine::Ticket;
 use crate::machine::idle::IdleMap;
+use crate::machine::slot_set::SlotSet;
 use crate::machine::waitlist::Waitlist;
 
 /// Bonds are small, and a caller that never reuses a session would else grow the table for as
@@ -20,10 +21,15 @@ pub struct Affinity {
     bonds: IdleMap<SessionId, Bond>,
     /// The sessions bound to each slot.
     bound: Vec<BTreeSet<SessionId>>,
-    /// The slots in order of how many sessions are bound to each.
-    by_load: BTreeSet<(usize, u32)>,
+    /// The slots in order of how many sessions are bound to each, those that are lent last.
+    by_load: BTreeSet<Load>,
+    /// The slots whose workers run shadows (R16).
+    lent: SlotSet,
     idle_limit: Duration,
 }
+
+/// Whether a slot is lent, how many sessions are bound to it, and its number.
+type Load = (bool, usize, u32);
 
 /// What one session has in the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +66,8 @@ impl Affinity {
     #[must_use]
     pub fn new(slots: usize, idle_limit: Duration) -> Self {
         let bound = vec![BTreeSet::new(); slots];
-        let by_load = (0..).take(slots).map(|slot| (0, slot)).collect();
-        Self { bonds: IdleMap::new(), bound, by_load, idle_limit }
+        let by_load = (0..).take(slots).map(|slot| (false, 0, slot)).collect();
+        Self { bonds: IdleMap::new(), bound, by_load, lent: SlotSet::default(), idle_limit }
     }
 
     /// A call of the session begins: the slot where it runs, or `None` if it is the one to be
@@ -87,10 +93,35 @@ impl Affinity {
 
     /// Binds to the slot with the fewest bonds; a slot whose worker died has none.
     fn bind(&mut self, session: &SessionId) -> u32 {
-        let (_, slot) = *self.by_load.first().expect("a pool has slots");
+        let (.., slot) = *self.by_load.first().expect("a pool has slots");
         self.change(slot, |bound| bound.insert(session.clone()));
         self.bond(session).place = Place::Bound(slot);
         slot
+    }
+
+    /// Whether no session is bound to the slot.
+    #[must_use]
+    pub fn is_free(&self, slot: u32) -> bool {
+        self.bound[slot as usize].is_empty()
+    }
+
+    /// The slot's worker has been lent to a shadow, or is back. A session is bound to a slot that
+    /// is lent only if there is no other, so that its calls do not wait for the shadow.
+    pub fn lend(&mut self, slot: u32, lent: bool) {
+        if self.lent.contains(slot) == lent {
+            return;
+        }
+        self.by_load.remove(&self.load(slot));
+        if lent {
+            self.lent.insert(slot)
+        } else {
+            self.lent.remove(slot)
+        };
+        self.by_load.insert(self.load(slot));
+    }
+
+    fn load(&self, slot: u32) -> Load {
+        (self.lent.contains(slot), self.bound[slot as usize].len(), slot)
     }
 
     /// A call of the session waits; its slot is returned.
@@ -182,10 +213,9 @@ impl Affinity {
 
     /// Changes who is bound to a slot, and the slot's place in the order with it.
     fn change<T>(&mut self, slot: u32, change: impl FnOnce(&mut BTreeSet<SessionId>) -> T) -> T {
-        let bound = &mut self.bound[slot as usize];
-        self.by_load.remove(&(bound.len(), slot));
-        let changed = change(bound);
-        self.by_load.insert((bound.len(), slot));
+        self.by_load.remove(&self.load(slot));
+        let changed = change(&mut self.bound[slot as usize]);
+        self.by_load.insert(self.load(slot));
         changed
     }
 

@@ -117,6 +117,14 @@ impl Discipline for SessionQueues {
         told
     }
 
+    fn is_spare(&self, slot: u32) -> bool {
+        self.affinity.is_free(slot)
+    }
+
+    fn lend(&mut self, slot: u32, lent: bool) {
+        self.affinity.lend(slot, lent);
+    }
+
     fn end_session(&mut self, session: &SessionId) {
         self.affinity.end(session);
     }

@@ -18,6 +18,7 @@ use crate::meter::MeterSnapshot;
 use crate::pool::{Pool, PoolStatus};
 use crate::session::Sessions;
 use crate::shell::{Readiness, Retry, Settings, Shell};
+use crate::tape::ShadowCall;
 use crate::v2_session_pool::config::V2Config;
 use crate::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use crate::worker::Spawner;
@@ -116,6 +117,10 @@ fn terms(config: &V2Config, worker: &WorkerConfig) -> Terms {
 impl<S: Spawner> Pool for V2SessionPool<S> {
     async fn call(&self, call: Call) -> Answer {
         self.shell.call(call).await
+    }
+
+    async fn shadow(&self, copy: ShadowCall) -> Option<Answer> {
+        self.shell.shadow(&copy).await
     }
 
     fn end_session(&self, session: &SessionId) {

@@ -18,6 +18,7 @@ use crate::meter::MeterSnapshot;
 use crate::pool::{Pool, PoolStatus};
 use crate::session::Sessions;
 use crate::shell::{Readiness, Retry, Settings, Shell};
+use crate::tape::ShadowCall;
 use crate::v3_pool::config::V3Config;
 use crate::v3_pool::machine::{QueueMachine, SharedQueue};
 use crate::worker::Spawner;
@@ -122,6 +123,10 @@ fn terms(config: &V3Config, worker: &WorkerConfig) -> Terms {
 impl<S: Spawner> Pool for V3Pool<S> {
     async fn call(&self, call: Call) -> Answer {
         self.shell.call(call).await
+    }
+
+    async fn shadow(&self, copy: ShadowCall) -> Option<Answer> {
+        self.shell.shadow(&copy).await
     }
 
     fn end_session(&self, session: &SessionId) {

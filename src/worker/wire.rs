@@ -34,6 +34,8 @@ pub struct Outgoing<'a> {
     pub call_id: Option<&'a CallId>,
     /// What is left of the call's budget.
     pub budget: Option<Duration>,
+    /// Whether it is a copy of a call that another lane has answered.
+    pub shadow: bool,
     /// The wall clock, for the legacy `timestamp` field.
     pub unix: Duration,
 }
@@ -76,6 +78,9 @@ fn write_body(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
     }
     if let Some(budget) = request.budget {
         write!(out, ",\"deadline_ms\":{}", budget.as_millis()).expect(infallible);
+    }
+    if request.shadow {
+        out.extend_from_slice(b",\"shadow\":true");
     }
     out.extend_from_slice(b",\"args\":");
     request.args.write_with(request.session_id, request.extra, out);

@@ -69,9 +69,14 @@ fallback = false
 max_pins = 200000
 [shadow]
 sample = 0.0
+noise = 0.1
 reserve = 1
 max_per_s = 50
 timeout = "10s"
+store = "shadow.d"
+store_max_bytes = 67108864
+redact = []
+max_compare_bytes = 1048576
 [debug]
 debug = false
 trace_requests = false
@@ -234,7 +239,9 @@ fn impossible_combinations_are_refused() {
         ("[quarantine]\ndeaths = 2\nwindow = \"0s\"", "window: 0s would forget"),
         ("[v3]\nbreaker_probe = \"0s\"", "breaker_probe: 0s would start one"),
         ("[v3]\nmax_recycling = 0", "max_recycling: 0 would let no worker"),
-        ("[shadow]\nreserve = 2", "reserve: 2 is not available"),
+        ("[shadow]\nmax_per_s = 0", "max_per_s: 0 admits no shadow"),
+        ("[commands.x]\nclass = \"write\"\nshadow = 0.5", "shadow: only reads are shadowed"),
+        ("[commands.x]\nclass = \"read\"\nshadow = \"often\"", "shadow: \"often\" is wrong"),
         ("[commands.x]\nsaves = { table = \"t\", key = \"k\" }", "saves: needs either row"),
         ("[v3\nsize = 1", "poolshift.toml:1: "),
     ] {

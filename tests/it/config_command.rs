@@ -129,6 +129,7 @@ fn completions_are_scripts_and_the_manual_names_every_command() {
         "call",
         "status",
         "rollout",
+        "shadow",
         "doctor",
         "config",
         "bench",

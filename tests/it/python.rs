@@ -64,6 +64,7 @@ async fn a_worker_answers_requests_and_ends_with_its_stdin() {
         extra: None,
         call_id: None,
         budget: None,
+        shadow: false,
         unix: Clock::unix_now(),
     };
     link.prepare(request("ping")).unwrap();

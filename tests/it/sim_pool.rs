@@ -163,7 +163,7 @@ impl Pool for SimPool {
 
 /// A call that makes its worker do this.
 pub(crate) fn scripted(id: &str, after_ms: u64, act: Act) -> Call {
-    let args = Script { after_ms, act }.args();
+    let args = Script { after_ms, act, shadow: None }.args();
     Call::new("sleep", Args::parse(&args).unwrap()).with_id(id).unwrap()
 }
 

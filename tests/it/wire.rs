@@ -22,7 +22,8 @@ fn good(id: u64) -> Vec<u8> {
 fn request(args: &Args) -> Outgoing<'_> {
     let unix = Duration::from_secs(1);
     let (session_id, extra, call_id, budget) = (None, None, None, None);
-    Outgoing { command: "echo", args, session_id, extra, call_id, budget, unix }
+    let shadow = false;
+    Outgoing { command: "echo", args, session_id, extra, call_id, budget, shadow, unix }
 }
 
 fn link(reader: Mock) -> Link<Mock, Mock> {

@@ -6,7 +6,7 @@ use poolshift::Lane;
 use poolshift::clock::{Clock, Moment};
 
 use crate::checkers::Law;
-use crate::trace::{Event, Stamp};
+use crate::trace::{CallNo, Event, Stamp};
 use crate::verdict::Broken;
 
 /// More breaches than this are not told: the first ones say what is wrong.
@@ -28,10 +28,22 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct Pages {
     trace: Vec<(Stamp, Event)>,
+    shadows: Vec<Shadow>,
     breaches: Vec<Broken>,
     seq: u64,
     /// Polls of pipes in this moment.
     polls: (Moment, u64),
+}
+
+/// A shadow that a worker began to execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// Where.
+    pub lane: Lane,
+    /// Of which call.
+    pub call: CallNo,
+    /// The events with lower numbers came before it.
+    pub seq: u64,
 }
 
 impl Journal {
@@ -62,6 +74,19 @@ impl Journal {
         let stamp = Stamp { at: self.clock.now(), seq: pages.seq, lane };
         pages.seq += 1;
         pages.trace.push((stamp, event));
+    }
+
+    /// A worker executes a shadow, which is no event: nobody is to notice it.
+    pub(super) fn shadow(&self, lane: Lane, call: CallNo) {
+        let mut pages = self.lock();
+        let seq = pages.seq;
+        pages.shadows.push(Shadow { lane, call, seq });
+    }
+
+    /// The shadows so far.
+    #[must_use]
+    pub fn shadows(&self) -> Vec<Shadow> {
+        self.lock().shadows.clone()
     }
 
     /// A law was broken in a way that no event shows: bytes on a pipe.

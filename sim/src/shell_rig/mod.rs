@@ -76,7 +76,8 @@
 //! | S14 | nothing is executed or sent twice; `ran` does not soothe; success is its executor's |
 //! | S18 | the host makes no room for more than a frame may have |
 //! | S19 | a complete reply is no lost worker; the books have what was told, and no more |
-//! | S23 S24 | the policy at the submit decides, also a kill; what runs, runs in that lane |
+//! | S23 | the policy at the submit decides, also a kill |
+//! | S24 | what runs, runs in that lane; a shadow only of an answered read, and unnoticed |
 //! | S26 | one seed, one trace: by the tests, in one process and in two |
 //! | L6 L9 | a run ends; no task spins |
 //!

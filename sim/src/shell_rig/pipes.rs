@@ -67,6 +67,8 @@ struct Asked {
     command: String,
     #[serde(default)]
     call_id: String,
+    #[serde(default)]
+    shadow: bool,
 }
 
 impl Tap {
@@ -140,6 +142,9 @@ impl Tap {
         if let Some((law, what)) = unclean.filter(|_| asked.command != "shutdown") {
             let what = format!("{:?} was sent {}, and {what}", self.worker, asked.command);
             self.journal.breach(law, what);
+        }
+        if asked.shadow {
+            return;
         }
         if let Ok(call) = asked.call_id.parse() {
             let (worker, sent) = (self.worker, Sent::All);

@@ -25,6 +25,11 @@ pub struct RigOptions {
     pub faults: PerMillion,
     /// The share of calls that are dropped before their answer.
     pub cancels: PerMillion,
+    /// The share of sessions whose reads are shadowed, and of these, the share that is asked of
+    /// the same lane again.
+    pub shadows: [PerMillion; 2],
+    /// The share of calls whose shadows fare otherwise than they do themselves.
+    pub shadow_faults: PerMillion,
     /// The share of starts, after the first ones, that fail.
     pub bad_births: PerMillion,
     /// How many things operators and the outside world do.
@@ -53,6 +58,8 @@ impl RigOptions {
             bad_births,
             moves: stream.between(0, 20),
             most_yields: *stream.pick(&[0, 1, 3, 8]),
+            shadows: [*stream.pick(&[0, 300_000, 1_000_000]), *stream.pick(&[0, 300_000])],
+            shadow_faults: *stream.pick(&[0, 300_000, 900_000]),
         }
     }
 }
@@ -141,13 +148,20 @@ fn planned(at: Duration, stream: &mut Stream, options: &RigOptions) -> Planned {
         _ => stream.pick(&commands),
     };
     let act = if stream.chance(options.faults) { fault(stream) } else { harmless(stream) };
-    let script = Script { after_ms: stream.below(25), act };
+    let after_ms = stream.below(25);
     let budget = stream.chance(200_000).then(|| millis(stream, 1, 150));
     let leaves = stream.chance(options.cancels).then(|| match stream.chance(500_000) {
         true => Leaves::AtPoll(stream.between(1, 8)),
         false => Leaves::After(millis(stream, 0, 40)),
     });
-    Planned { at, session, command, program: stream.below(3), script, budget, leaves }
+    let program = stream.below(3);
+    let shadow = stream.chance(options.shadow_faults).then(|| match stream.below(3) {
+        0 => Act::Lie,
+        1 => Act::Hang,
+        _ => fault(stream),
+    });
+    let script = Script { after_ms, act, shadow };
+    Planned { at, session, command, program, script, budget, leaves }
 }
 
 fn harmless(stream: &mut Stream) -> Act {

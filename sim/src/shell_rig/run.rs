@@ -1,6 +1,6 @@
 //! One run of the shell: a function of its seed, its options and the code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use poolshift::clock::Clock;
 use poolshift::router::Routed;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Args, BadCall, Call, Lane, Outcome, Pool, Ran, SessionId};
+use poolshift::{Args, BadCall, Call, Class, Lane, Outcome, Pool, Ran, SessionId};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::checkers::{Checkers, Held, Law, Tally};
 use crate::rng::Seed;
 use crate::shell_rig::handoff::{Handoff, Yields};
-use crate::shell_rig::journal::Journal;
+use crate::shell_rig::journal::{Journal, Shadow};
 use crate::shell_rig::onlooker::Onlooker;
 use crate::shell_rig::plan::{Leaves, Move, Plan, Planned, RigOptions};
 use crate::shell_rig::service::{MAX_ROOM, Service, ground};
-use crate::trace::{CallNo, Event, SessionNo, TraceHash, TraceHasher, Watcher};
+use crate::trace::{CallNo, Event, SessionNo, Stamp, TraceHash, TraceHasher, Watcher};
 use crate::verdict::{Broken, Verdict};
 
 /// Much longer than any run: whoever still waits then waits for ever.
@@ -41,6 +41,8 @@ pub struct Report {
     pub struck: BTreeMap<u8, u64>,
     /// S18: how often the room for a read was judged, and how often it was large.
     pub bytes: Tally,
+    /// How many shadows were executed.
+    pub shadows: u64,
     /// What was broken, in order.
     pub violations: Vec<Broken>,
 }
@@ -72,6 +74,8 @@ pub fn run(seed: u64, options: &RigOptions, watcher: &mut impl Watcher) -> Repor
     let bytes = Verdict::of(&bytes);
     let mut violations = played.journal.breaches();
     violations.extend(onlooker.violations().iter().cloned());
+    let shadows = played.journal.shadows();
+    violations.extend(strays(&trace, &shadows));
     violations.extend(played.broken);
     violations.extend(bytes.broken);
     Report {
@@ -81,8 +85,33 @@ pub fn run(seed: u64, options: &RigOptions, watcher: &mut impl Watcher) -> Repor
         left: onlooker.left(),
         struck: played.struck,
         bytes: bytes.laws[&Law::S18],
+        shadows: shadows.len() as u64,
         violations,
     }
+}
+
+/// S24: a shadow is of a read that its caller has had answered, and comes once.
+fn strays(trace: &[(Stamp, Event)], shadows: &[Shadow]) -> Vec<Broken> {
+    let (mut classes, mut answered) = (BTreeMap::new(), BTreeMap::new());
+    for (stamp, event) in trace {
+        match *event {
+            Event::Submit { call, class, .. } => drop(classes.insert(call, class)),
+            Event::Done { call, .. } => drop(answered.insert(call, stamp.seq)),
+            _ => {}
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let mut is_stray = |shadow: &Shadow| {
+        let is_read = classes.get(&shadow.call) == Some(&Class::Read);
+        let is_over = answered.get(&shadow.call).is_some_and(|seq| *seq < shadow.seq);
+        !is_read || !is_over || !seen.insert(shadow.call)
+    };
+    let told = |shadow: &Shadow| {
+        let Shadow { lane, call, seq } = *shadow;
+        let what = format!("{lane} executed a shadow of call {}, which had none to have", call.0);
+        Broken { law: Law::S24.as_str(), at_ns: 0, seq, what }
+    };
+    shadows.iter().filter(|shadow| is_stray(shadow)).map(told).collect()
 }
 
 struct Played {

@@ -26,7 +26,7 @@ pub enum Birth {
 }
 
 /// What a call makes its worker do; rides in the call's args as `script`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
     /// How long the worker works before it acts.
     #[serde(default)]
@@ -34,6 +34,9 @@ pub struct Script {
     /// What it does then.
     #[serde(default)]
     pub act: Act,
+    /// What it does instead if the call is a shadow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Act>,
 }
 
 /// The end of a fake worker's work on a call, by [its number](Act::number) in the fault
@@ -46,6 +49,8 @@ pub enum Act {
     Reply,
     /// Answer with a Python error.
     Raise,
+    /// Answer with a lie; for shadows, since a caller would notice.
+    Lie,
     /// Answer, and ask to be replaced.
     ReplyAndRecycle,
     /// 2: end without an answer.
@@ -122,7 +127,7 @@ impl Act {
     #[must_use]
     pub const fn number(self) -> Option<u8> {
         Some(match self {
-            Self::Reply | Self::Raise | Self::ReplyAndRecycle => return None,
+            Self::Reply | Self::Raise | Self::Lie | Self::ReplyAndRecycle => return None,
             Self::Exit => 2,
             Self::CutReply { .. } => 3,
             Self::ReplyAndExit => 4,

@@ -1,25 +1,32 @@
 //! The service under test: both pools, the router and the session rules, around fake workers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poolshift::clock::Clock;
-use poolshift::config::WorkerConfig;
+use poolshift::config::{ShadowConfig, WorkerConfig};
 use poolshift::machine::backoff::Backoff;
 use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::recycling::Recycling;
+use poolshift::machine::retry::Share;
 use poolshift::meter::MeterSnapshot;
+use poolshift::router::compare::rule::RuleBook;
 use poolshift::router::policy::Policy;
+use poolshift::router::shadow::ShadowTerms;
 use poolshift::router::{PinLimits, Router};
 use poolshift::session::Sessions;
 use poolshift::session::commands::Commands;
 use poolshift::session::memory::MemoryStore;
+use poolshift::shadow::Store;
+use poolshift::shadow::recorder::Recorder;
 use poolshift::v2_session_pool::V2SessionPool;
 use poolshift::v2_session_pool::config::V2Config;
 use poolshift::v3_pool::V3Pool;
 use poolshift::v3_pool::config::V3Config;
 use poolshift::{Lane, Pool, PoolStatus, StartError};
 
+use crate::options::PerMillion;
 use crate::rng::Seed;
 use crate::shell_rig::handoff::Yields;
 use crate::shell_rig::journal::Journal;
@@ -50,6 +57,7 @@ pub(super) struct Service {
     pub(super) router: Arc<FakeRouter>,
     pub(super) spawners: [FakeSpawner; 2],
     pub(super) commands: Arc<Commands>,
+    _store: tempfile::TempDir,
 }
 
 impl Service {
@@ -84,8 +92,12 @@ impl Service {
         let pins = PinLimits { ttl: SESSION, max_pins: 200_000 };
         let (legacy, next) = (Arc::new(legacy), Arc::new(next));
         let policy = Policy::initial("shell-rig", false);
-        let router = Router::new(legacy, next, policy, pins, sessions, clock);
-        Ok(Self { router: Arc::new(router), spawners, commands })
+        let mut router = Router::new(legacy, next, policy, pins, sessions, clock);
+        let store = tempfile::tempdir().expect("tests may write temporary files");
+        if options.shadows[0] > 0 {
+            router = router.with_shadow(shadow_terms(options), recorder(store.path(), clock));
+        }
+        Ok(Self { router: Arc::new(router), spawners, commands, _store: store })
     }
 
     /// S18: what the host made room for in one read, at most, in each lane.
@@ -113,6 +125,21 @@ const RECYCLING: Recycling = Recycling {
     max_recycling: 1,
     seed: 0,
 };
+
+fn shadow_terms(options: &RigOptions) -> ShadowTerms {
+    let share = |of: PerMillion| Share::new(f64::from(of) / 1e6).expect("it is a share");
+    let [sample, noise] = options.shadows.map(share);
+    let (flag, timeout) = ("shell-rig".to_owned(), RUN);
+    let (reserve, max_per_s, max_bytes) = (1, 1_000_000, MAX_FRAME);
+    ShadowTerms { flag, sample, noise, reserve, max_per_s, timeout, max_bytes }
+}
+
+/// Compares for real; what it finds changes nothing that the trace shows.
+fn recorder(folder: &Path, clock: Clock) -> Recorder {
+    let config = ShadowConfig { store: folder.to_owned(), ..ShadowConfig::default() };
+    let store = Store::of(&config, 0).expect("a temporary folder can be written");
+    Recorder::start(store, RuleBook::default(), clock).expect("there is a thread more")
+}
 
 fn v2_config(options: &RigOptions) -> V2Config {
     V2Config {

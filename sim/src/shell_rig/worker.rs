@@ -54,6 +54,8 @@ struct Request {
     #[serde(default)]
     call_id: String,
     #[serde(default)]
+    shadow: bool,
+    #[serde(default)]
     args: RequestArgs,
 }
 
@@ -100,12 +102,14 @@ impl FakeWorker {
     }
 
     async fn serve(&mut self, request: Request) -> Option<Stopped> {
-        let Request { id, command, call_id, args } = request;
+        let Request { id, command, call_id, shadow, args } = request;
         if command == "ping" {
             self.answer_ping(id).await;
             return None;
         }
-        let asked = Asked { id, nonce: call_id.parse().ok().map(CallNo) };
+        let call = call_id.parse().ok().map(CallNo);
+        // Nobody is told what a shadow answers, so none of it is in the trace.
+        let asked = Asked { id, nonce: call.filter(|_| !shadow) };
         if command == "shutdown" {
             self.write(&ok(id, "{}"), asked.reply(id)).await;
             return None;
@@ -114,16 +118,22 @@ impl FakeWorker {
         if let Some(call) = asked.nonce {
             self.tap.tell(Event::Executes { call, worker });
         }
-        let script = args.script.unwrap_or(Script { after_ms: 0, act: Act::Reply });
+        let Script { after_ms, act, shadow: other } = args.script.unwrap_or_default();
+        let act = if shadow { other.unwrap_or(act) } else { act };
         let good = ok(id, &format!("{{\"call_id\":\"{call_id}\"}}"));
-        let execution = Execution { worker, call_id, session };
-        self.ledger.lock().expect("a ledger is only pushed to").push(execution);
-        tokio::time::sleep(Duration::from_millis(script.after_ms)).await;
+        match call.filter(|_| shadow) {
+            Some(call) => self.tap.journal.shadow(self.tap.lane, call),
+            None => {
+                let execution = Execution { worker, call_id, session };
+                self.ledger.lock().expect("a ledger is only pushed to").push(execution);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
         self.step_aside().await;
-        if let Some(fault) = fault(script.act) {
+        if let Some(fault) = fault(act) {
             self.tap.tell(Event::Fault { fault, worker: Some(worker) });
         }
-        let stopped = self.act(script.act, asked, &good).await;
+        let stopped = self.act(act, asked, &good).await;
         self.before = good;
         stopped
     }
@@ -164,6 +174,7 @@ impl FakeWorker {
                 self.write(&frame(&body), reply).await;
             }
             Act::Raise => self.write(&raised(id, "scripted"), reply).await,
+            Act::Lie => self.write(&ok(id, "\"not so\""), reply).await,
             Act::WrongId => self.write(&ok(id + 1, "{}"), asked.reply(id + 1)).await,
             Act::StaleId => self.write(&ok(id - 1, "{}"), asked.reply(id - 1)).await,
             Act::Swap => {

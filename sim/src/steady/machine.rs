@@ -6,7 +6,7 @@ use std::time::Duration;
 use poolshift::clock::Moment;
 use poolshift::machine::backoff::{Backoff, unit};
 use poolshift::machine::engine::{Lifecycle, Terms};
-use poolshift::machine::{Action, Event, OnCancel, PoolMachine, Reply, Ticket};
+use poolshift::machine::{Action, CallKind, Event, OnCancel, PoolMachine, Reply, Ticket};
 use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
 use poolshift::{Class, Lane, SessionId, WorkerId};
@@ -171,8 +171,8 @@ impl<M: PoolMachine> Driver<M> {
         let call = Ticket(self.submitted);
         self.submitted += 1;
         let session = Some(session);
-        let (class, deadline, digest) = (Class::Read, None, None);
-        self.handle(Event::Submit { call, class, session, deadline, digest });
+        let (kind, class, deadline, digest) = (CallKind::Live, Class::Read, None, None);
+        self.handle(Event::Submit { call, kind, class, session, deadline, digest });
         call
     }
 

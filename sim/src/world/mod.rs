@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use poolshift::clock::Moment;
-use poolshift::machine::{Event as Input, Sent, Ticket};
+use poolshift::machine::{CallKind, Event as Input, Sent, Ticket};
 use poolshift::{Class, Lane};
 
 pub use crate::world::rig::{Product, Rig};
@@ -312,7 +312,8 @@ impl<R: Rig, W: Watcher> World<R, W> {
             attempts: 0,
             finished: None,
         };
-        let input = Input::Submit { call: ticket, class, session, deadline, digest: None };
+        let (kind, digest) = (CallKind::Live, None);
+        let input = Input::Submit { call: ticket, kind, class, session, deadline, digest };
         match lane {
             Lane::V2 => self.v2.submit(&mut self.scene, booking, input),
             Lane::V3 => self.v3.submit(&mut self.scene, booking, input),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use poolshift::Outcome;
+use poolshift::clock::Moment;
 use poolshift_sim::shell_rig::plan::RigOptions;
 use poolshift_sim::shell_rig::run::{Report, run};
 use poolshift_sim::trace::{Event, Stamp, TraceHash};
@@ -18,7 +19,8 @@ fn swarm(seed: u64) -> Report {
 /// The laws hold, and the runs were in the states that put them to the test.
 #[test]
 fn a_swarm_of_seeds_breaks_no_law() {
-    let (mut outcomes, mut struck, mut left) = (BTreeMap::new(), BTreeMap::new(), 0);
+    let (mut outcomes, mut struck) = (BTreeMap::new(), BTreeMap::new());
+    let (mut left, mut shadows) = (0, 0);
     for seed in 0..SEEDS {
         let report = swarm(seed);
         assert_eq!(report.violations, [], "seed {seed}: {report:#?}");
@@ -29,6 +31,7 @@ fn a_swarm_of_seeds_breaks_no_law() {
             *struck.entry(number).or_insert(0) += count;
         }
         left += report.left;
+        shadows += report.shadows;
     }
     // A caller that has left is told nothing, so nobody is told that it was cancelled.
     let told: Vec<Outcome> = outcomes.keys().copied().collect();
@@ -37,7 +40,7 @@ fn a_swarm_of_seeds_breaks_no_law() {
     let numbers: Vec<u8> = struck.keys().copied().collect();
     let all = [2, 3, 4, 12, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30];
     assert_eq!(numbers, all, "{struck:?}");
-    assert!(left > 100, "{left} callers left");
+    assert!(left > 100 && shadows > 40, "{left} callers left, {shadows} shadows");
 }
 
 #[test]
@@ -84,4 +87,40 @@ fn kinds(seed: u64, options: &RigOptions) -> Vec<Event> {
     let mut trace: Vec<(Stamp, Event)> = Vec::new();
     run(seed, options, &mut trace);
     trace.into_iter().map(|(_, event)| event).collect()
+}
+
+/// What callers could see of a run: each call's events, with their moments.
+fn seen_by_callers(seed: u64, options: &RigOptions) -> (Vec<(u64, Moment, Event)>, Report) {
+    let mut trace: Vec<(Stamp, Event)> = Vec::new();
+    let report = run(seed, options, &mut trace);
+    let seen = trace.into_iter().filter_map(|(stamp, event)| match event {
+        Event::Submit { call, .. } | Event::Route { call, .. } | Event::Done { call, .. } => {
+            Some((call.0, stamp.at, event))
+        }
+        _ => None,
+    });
+    let mut seen: Vec<_> = seen.collect();
+    // Who comes first within a moment is nobody's promise.
+    seen.sort_by_key(|(call, at, _)| (*call, *at));
+    (seen, report)
+}
+
+/// Hung, crashing, slow and lying candidates change nothing for callers: each is told the same, by
+/// the same worker, in the same nanosecond, as without shadows.
+#[test]
+fn s24_callers_are_told_the_same_in_the_same_moment_with_and_without_shadows() {
+    let (mut shadows, mut calls) = (0, 0);
+    for seed in 0..40 {
+        // V2 answers everybody, and V3 has nothing but shadows to do.
+        let swarm = RigOptions { moves: 0, ..RigOptions::swarm(seed) };
+        let swarm = RigOptions { sizes: [swarm.sizes[0], 4], shadow_faults: 900_000, ..swarm };
+        let (without, _) = seen_by_callers(seed, &RigOptions { shadows: [0, 0], ..swarm.clone() });
+        let (with, report) =
+            seen_by_callers(seed, &RigOptions { shadows: [1_000_000, 0], ..swarm });
+        assert_eq!(report.violations, [], "seed {seed}");
+        assert_eq!(with, without, "seed {seed}");
+        shadows += report.shadows;
+        calls += with.len() as u64 / 3;
+    }
+    assert!(shadows > 200, "{shadows} shadows of {calls} calls");
 }

@@ -58,6 +58,7 @@ impl RawWorker {
             extra: None,
             call_id: None,
             budget: None,
+            shadow: false,
             unix: Clock::unix_now(),
         };
         self.link.prepare(request).map_err(Failure::failed)?;

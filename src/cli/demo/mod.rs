@@ -21,7 +21,7 @@ use crate::cli::demo::plan::Arrival;
 use crate::cli::demo::story::Story;
 use crate::cli::failure::Failure;
 use crate::cli::ledgers::LedgerFolder;
-use crate::cli::rate::rate;
+use crate::cli::pace::rate;
 use crate::cli::{progress, stdout};
 
 /// Up, and back again.

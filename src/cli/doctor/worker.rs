@@ -154,6 +154,7 @@ async fn ask(link: &mut WorkerLink, command: &str, args: &Args) -> Result<String
         extra: None,
         call_id: None,
         budget: None,
+        shadow: false,
         unix: Clock::unix_now(),
     };
     link.prepare(request).map_err(|refusal| refusal.to_string())?;

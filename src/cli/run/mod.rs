@@ -2,13 +2,12 @@
 
 mod line;
 pub(crate) mod pool;
+mod record;
 mod summary;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::Utf8Error;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -16,14 +15,15 @@ use poolshift::clock::Moment;
 use poolshift::config::Config;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Call, Outcome, SessionId, Shim, ShimOptions};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use poolshift::{Outcome, Shim, ShimOptions};
+use tokio::sync::mpsc;
 
+use crate::cli::corpus::{Corpus, Step, by_session};
 use crate::cli::failure::Failure;
-use crate::cli::rate::rate;
+use crate::cli::pace::{Pace, rate};
 use crate::cli::run::line::Caller;
 use crate::cli::run::pool::PoolArg;
+use crate::cli::run::record::Record;
 use crate::cli::run::summary::Books;
 use crate::cli::stop::Stop;
 use crate::cli::{progress, stdout};
@@ -48,6 +48,12 @@ pub(crate) struct RunArgs {
     /// Write the latencies as an HdrHistogram log
     #[arg(long, value_name = "OUT")]
     hlog: Option<PathBuf>,
+    /// Write the calls into this file as they are made, without secrets, for `shadow run`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// The share of sessions that are recorded, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "100", requires = "record")]
+    record_share: Percent,
     /// Keep the workers' ledgers in this folder
     #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
@@ -60,22 +66,27 @@ pub(crate) async fn run(
     stop: Stop,
 ) -> Result<(), Failure> {
     // Every file is read before the first call: a missing one costs nothing then.
-    let files: Vec<File> = args.files.iter().map(File::read).collect::<Result<_, _>>()?;
+    let read = |path: &PathBuf| Corpus::read(path);
+    let files: Vec<Corpus> = args.files.iter().map(read).collect::<Result<_, _>>()?;
     let mut books = Books::open(args.ledger.clone(), args.hlog.as_deref())?;
+    let record = args.record.as_deref();
+    let record = record.map(|path| Record::create(path, args.record_share, &config.shadow));
+    let record = Arc::new(Mutex::new(record.transpose()?));
     let percents = args.percent.map(Percents::all);
     let options = ShimOptions { percents, ledger: Some(books.folder().to_owned()) };
     let shim = Arc::new(stop.before_calls(Shim::start(&config, options)).await??);
-    let lines = files.iter().map(|file| file.lines.len() as u64).sum();
-    let pace = Pace::new(&config, &args);
+    let lines = files.iter().map(|file| file.len() as u64).sum();
+    let pace = Pace::of(args.rate, concurrency(&config, &args));
     let bar = progress::bar(lines);
     // Asked to stop, the pools refuse first, and only then do calls come that were to come later:
     // each line has its outcome, and none runs for nothing.
     let drain = async |limit| {
-        tokio::join!(biased; shim.drain_within(limit), async { pace.hurry.cancel() });
+        tokio::join!(biased; shim.drain_within(limit), async { pace.hurry() });
     };
-    let plays = play_all(files, &shim, &pace, args.pool, &mut books, &bar);
+    let plays = play_all(files, &shim, &pace, args.pool, &mut books, &record, &bar);
     stop.draining(plays, config.worker.drain_timeout, drain).await?;
     bar.finish_and_clear();
+    let recorded = lock(&record).take().map_or(Ok(()), Record::finish);
     let summary = books.close(&shim, &config.commands);
     shim.drain().await;
     let summary = summary?;
@@ -85,20 +96,22 @@ pub(crate) async fn run(
         summary.tell();
     }
     books.write_hlog(&shim)?;
+    recorded?;
     summary.verdict()
 }
 
 /// Plays one file after the other, and prints what comes of each line.
 async fn play_all(
-    files: Vec<File>,
+    files: Vec<Corpus>,
     shim: &Arc<Shim>,
     pace: &Pace,
     pool: Option<PoolArg>,
     books: &mut Books,
+    record: &SharedRecord,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     for file in files {
-        let mut results = play(file, shim, pace, pool, books);
+        let mut results = play(file, shim, pace, pool, books, record);
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         while let Some(played) = results.recv().await {
@@ -115,26 +128,11 @@ async fn play_all(
     Ok(())
 }
 
-/// A file's lines, with their numbers.
-struct File {
-    name: String,
-    lines: Vec<(usize, Line)>,
-}
+/// Sessions write into it in turn.
+type SharedRecord = Arc<Mutex<Option<Record>>>;
 
-/// A line, or why it is no text.
-type Line = Result<String, Utf8Error>;
-
-impl File {
-    fn read(path: &PathBuf) -> Result<Self, Failure> {
-        let name = path.display().to_string();
-        let text = std::fs::read(path)
-            .map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
-        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
-        let decode = |line| std::str::from_utf8(line).map(str::to_owned);
-        let lines = lines.map(|(index, line)| (index + 1, decode(line))).collect();
-        Ok(Self { name, lines })
-    }
+fn lock(record: &SharedRecord) -> MutexGuard<'_, Option<Record>> {
+    record.lock().expect("nothing panics while it writes a line")
 }
 
 /// One line that has been run.
@@ -146,77 +144,40 @@ struct Played {
     output: String,
 }
 
-/// When calls start.
-#[derive(Clone)]
-struct Pace {
-    beat: Beat,
-    /// Cancelled when there is nothing to wait for any more: every call is refused.
-    hurry: CancellationToken,
-}
-
-/// As slots free up, or by plan.
-#[derive(Clone)]
-enum Beat {
-    Concurrency(Arc<Semaphore>),
-    Rate(f64),
-}
-
-impl Pace {
-    fn new(config: &Config, args: &RunArgs) -> Self {
-        let hurry = CancellationToken::new();
-        if let Some(rate) = args.rate {
-            return Self { beat: Beat::Rate(rate), hurry };
-        }
-        let workers = config.v3.size;
-        let workers = workers + config.v2.size; // legacy
-        let calls = args.concurrency.map_or(workers * 2, usize::from);
-        Self { beat: Beat::Concurrency(Arc::new(Semaphore::new(calls))), hurry }
-    }
-}
-
-struct Step {
-    index: usize,
-    call: Call,
+fn concurrency(config: &Config, args: &RunArgs) -> usize {
+    let workers = config.v3.size;
+    let workers = workers + config.v2.size; // legacy
+    args.concurrency.map_or(workers * 2, usize::from)
 }
 
 /// Starts all calls of a file: those of one session strictly one after another in the file's
 /// order, sessions beside each other, calls without a session on their own.
 fn play(
-    file: File,
+    file: Corpus,
     shim: &Arc<Shim>,
     pace: &Pace,
     pool: Option<PoolArg>,
     books: &mut Books,
+    record: &SharedRecord,
 ) -> mpsc::UnboundedReceiver<Played> {
     // Bounded by the file, which is in memory already.
     let (results, received) = mpsc::unbounded_channel();
-    let mut sessions: BTreeMap<SessionId, Vec<Step>> = BTreeMap::new();
-    let mut order: Vec<Vec<Step>> = Vec::new();
-    for (index, (number, text)) in file.lines.into_iter().enumerate() {
-        let place = format!("{}:{number}", file.name);
-        let text = text.map_err(|error| format!("not UTF-8: {error}"));
-        let parsed =
-            text.and_then(|text| Call::from_json(&text).map_err(|error| error.to_string()));
+    let mut steps = Vec::new();
+    for (index, (place, parsed)) in file.into_calls().enumerate() {
         match parsed.and_then(|call| books.submit(&call.id, &place).map(|()| call)) {
             Ok(mut call) => {
                 call.forced = pool.map(PoolArg::lane);
-                match call.session.clone() {
-                    Some(session) => {
-                        sessions.entry(session).or_default().push(Step { index, call })
-                    }
-                    None => order.push(vec![Step { index, call }]),
-                }
+                steps.push(Step { index, call });
             }
             Err(error) => refuse(&results, index, &place, &error),
         }
     }
-    order.extend(sessions.into_values());
-    order.sort_by_key(|steps| steps[0].index);
     let began = shim.clock().now();
     let first = books.begin(began);
-    for steps in order {
+    for steps in by_session(steps) {
         let (shim, pace, results) = (Arc::clone(shim), pace.clone(), results.clone());
-        let player = Player { shim, pace, began, first, results };
+        let record = Arc::clone(record);
+        let player = Player { shim, pace, began, first, record, results };
         tokio::spawn(player.play(steps));
     }
     received
@@ -236,6 +197,7 @@ struct Player {
     /// When this file began, and when the run did.
     began: Moment,
     first: Moment,
+    record: SharedRecord,
     results: mpsc::UnboundedSender<Played>,
 }
 
@@ -243,23 +205,11 @@ impl Player {
     async fn play(self, steps: Vec<Step>) {
         for Step { index, mut call } in steps {
             let caller = Caller::of(&call);
-            let hurry = self.pace.hurry.cancelled();
-            let permit = match &self.pace.beat {
-                Beat::Concurrency(slots) => tokio::select! {
-                    permit = slots.acquire() => Some(permit.expect("nobody closes it")),
-                    () = hurry => None,
-                },
-                Beat::Rate(rate) => {
-                    let planned = self.began + Duration::from_secs_f64(index as f64 / rate);
-                    call.planned = Some(planned);
-                    let clock = self.shim.clock();
-                    tokio::select! {
-                        () = clock.sleep_until(planned) => {}
-                        () = hurry => call.planned = None,
-                    }
-                    None
-                }
-            };
+            let permit;
+            (permit, call.planned) = self.pace.turn(index, self.began, self.shim.clock()).await;
+            if let Some(record) = lock(&self.record).as_mut() {
+                record.note(&call);
+            }
             let routed = self.shim.call(call).await;
             drop(permit);
             let output = line::answered(&caller, &routed, self.first);

@@ -27,7 +27,8 @@ impl<D: Discipline> Engine<D> {
         }
         let admission = self.discipline.admit(now, session.as_ref());
         let stage = Stage::Waiting;
-        let entry = Entry { session, deadline, wait_until, stage, digest, returns: 0 };
+        let (returns, shadow) = (0, false);
+        let entry = Entry { session, deadline, wait_until, stage, digest, returns, shadow };
         let known = self.calls.insert(call, entry);
         assert!(known.is_none(), "{call:?} was submitted twice");
         match admission {
@@ -37,6 +38,41 @@ impl<D: Discipline> Engine<D> {
                 let idle = matches!(self.crew.slot(slot).state, SlotState::Idle { .. });
                 self.place(now, call, idle.then_some(slot));
             }
+        }
+    }
+
+    /// R16: on the longest idle of the spare workers, if nobody waits and enough of them are left.
+    pub(super) fn submit_shadow(
+        &mut self,
+        now: Moment,
+        call: Ticket,
+        reserve: usize,
+        deadline: Option<Moment>,
+    ) {
+        let deadline = deadline.unwrap_or(now + self.terms.budget);
+        let mut spare = self.crew.idle().filter(|slot| self.discipline.is_spare(*slot));
+        let slot = spare.next();
+        let enough = spare.count() >= reserve;
+        let open = !self.is_draining() && self.discipline.waiting() == 0 && now < deadline;
+        let Some(slot) = slot.filter(|_| enough && open) else {
+            let end = End::Rejected(Refusal::NoSpareWorker);
+            self.actions.push_back(Action::Finish { call, end });
+            return;
+        };
+        let (session, digest, stage) = (None, None, Stage::Waiting);
+        let (wait_until, returns, shadow) = (deadline, 0, true);
+        let entry = Entry { session, deadline, wait_until, stage, digest, returns, shadow };
+        let known = self.calls.insert(call, entry);
+        assert!(known.is_none(), "{call:?} was submitted twice");
+        self.lent.insert(slot);
+        self.discipline.lend(slot, true);
+        self.assign(now, slot, call);
+    }
+
+    /// The worker in `slot` serves no shadow any more.
+    fn take_back(&mut self, slot: u32) {
+        if self.lent.remove(slot) {
+            self.discipline.lend(slot, false);
         }
     }
 
@@ -103,6 +139,7 @@ impl<D: Discipline> Engine<D> {
 
     /// The worker in `slot` has nothing to do: it takes the next call, rests, or leaves.
     pub(super) fn release(&mut self, now: Moment, slot: u32) {
+        self.take_back(slot);
         if self.crew.slot(slot).standing == Standing::Surplus {
             self.retire(now, slot, Stop::Politely);
         } else if let Some(call) = self.next_live_call(now, slot) {
@@ -228,7 +265,7 @@ impl<D: Discipline> Engine<D> {
     /// R1: no byte was accepted, so the call takes its old place in the queue again.
     fn send_back(&mut self, now: Moment, call: Ticket) {
         let entry = self.calls.get_mut(&call).expect("the call runs");
-        if entry.returns >= MAX_RETURNS || entry.wait_until <= now {
+        if entry.shadow || entry.returns >= MAX_RETURNS || entry.wait_until <= now {
             self.finish(now, call, End::WorkerLost);
             return;
         }

@@ -18,8 +18,9 @@ use crate::machine::crew::Crew;
 use crate::machine::discipline::Discipline;
 use crate::machine::quarantine::{Quarantine, QuarantineTerms};
 use crate::machine::recycling::Recycling;
+use crate::machine::slot_set::SlotSet;
 use crate::machine::timers::Timers;
-use crate::machine::{Action, Census, Digest, Event, OnCancel, PoolMachine, Ticket};
+use crate::machine::{Action, CallKind, Census, Digest, Event, OnCancel, PoolMachine, Ticket};
 use crate::pool::{BreakerStatus, PoolStatus, RecycleReason, WorkerId};
 
 /// How often the number of workers is compared with the number that the pool is meant to have,
@@ -70,6 +71,8 @@ pub struct Engine<D> {
     terms: Terms,
     discipline: D,
     crew: Crew,
+    /// Slots whose worker runs a shadow, or was lost with one and is to be replaced.
+    lent: SlotSet,
     calls: BTreeMap<Ticket, Entry>,
     timers: Timers<Due>,
     actions: VecDeque<Action>,
@@ -98,6 +101,8 @@ struct Entry {
     digest: Option<Digest>,
     /// How often it has come back from a worker unsent.
     returns: u8,
+    /// Whether it is a shadow (R16).
+    shadow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +131,7 @@ impl<D: Discipline> Engine<D> {
         Self {
             crew: Crew::new(terms.size),
             discipline,
+            lent: SlotSet::default(),
             calls: BTreeMap::new(),
             timers,
             actions: VecDeque::new(),
@@ -171,8 +177,11 @@ impl<D: Discipline> Engine<D> {
 impl<D: Discipline> PoolMachine for Engine<D> {
     fn handle(&mut self, now: Moment, event: Event) {
         match event {
-            Event::Submit { call, class: _, session, deadline, digest } => {
+            Event::Submit { call, kind: CallKind::Live, class: _, session, deadline, digest } => {
                 self.submit(now, call, session, deadline, digest);
+            }
+            Event::Submit { call, kind: CallKind::Shadow { reserve }, deadline, .. } => {
+                self.submit_shadow(now, call, reserve, deadline);
             }
             Event::Cancel { call } => self.cancel(now, call),
             Event::WorkerReady { worker } => self.worker_ready(now, worker),
@@ -221,7 +230,7 @@ impl<D: Discipline> PoolMachine for Engine<D> {
     fn status(&self) -> PoolStatus {
         let mut status = PoolStatus {
             queue_size: self.discipline.waiting(),
-            in_flight: self.calls.len(),
+            in_flight: self.calls.values().filter(|entry| !entry.shadow).count(),
             start_failures: self.start_failures,
             deaths: self.deaths,
             startup_duration: self.startup,

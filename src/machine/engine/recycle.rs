@@ -141,9 +141,12 @@ impl<D: Discipline> Engine<D> {
                 continue;
             };
             self.crew.stand(slot, Standing::Wanted);
-            let tally = self.crew.slot(slot);
-            if tally.life.due.is_some() && tally.state.is_serving() {
-                self.due.push_back(self.crew.worker(slot));
+            let (tally, worker) = (self.crew.slot(slot), self.crew.worker(slot));
+            match (tally.state.is_serving(), tally.life.due.is_some()) {
+                (true, true) => self.due.push_back(worker),
+                // Its age may have come while nobody asked.
+                (true, false) => self.grow_old(worker),
+                (false, _) => {}
             }
         }
     }

@@ -42,7 +42,9 @@ impl<D: Discipline> Engine<D> {
         let lost = if D::REPLACES_AT_ONCE {
             rested.first()
         } else {
-            self.discipline.first_called(&rested)
+            // A worker that a shadow cost is replaced before anybody needs it.
+            let called = self.discipline.first_called(&rested);
+            called.into_iter().chain(rested.first_shared(&self.lent)).min()
         };
         first.into_iter().chain(lost).min()
     }

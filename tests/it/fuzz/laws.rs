@@ -105,6 +105,7 @@ fn sent(call: &Call) {
         extra: Some(("program_data", "null")),
         call_id: Some(&call.id),
         budget: None,
+        shadow: false,
         unix: std::time::Duration::ZERO,
     };
     let mut out = b"before".to_vec();

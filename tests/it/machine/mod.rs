@@ -4,6 +4,7 @@
 mod lifecycle;
 mod model;
 mod rules;
+mod shadows;
 mod step;
 
 use std::marker::PhantomData;
@@ -158,7 +159,8 @@ impl<K: Kind> StateMachineTest for Same<K> {
         let serving =
             |state: &State| !matches!(state, State::Vacant(_) | State::Starting | State::Stopping);
         assert_eq!(status.queue_size, model.waiting());
-        assert_eq!(status.in_flight, model.calls.len());
+        let live = model.calls.iter().filter(|call| !call.shadow);
+        assert_eq!(status.in_flight, live.count());
         assert_eq!(status.ready, model.count(serving));
         assert_eq!(status.available, model.count(|state| matches!(state, State::Idle(_))));
         assert_eq!(status.starting, model.starting().len());

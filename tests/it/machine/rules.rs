@@ -6,7 +6,8 @@ use poolshift::clock::Moment;
 use poolshift::error::Refusal;
 use poolshift::machine::engine::{Lifecycle, Terms};
 use poolshift::machine::{
-    Action, Breakage, Census, Digest, End, Event, OnCancel, PoolMachine, Reply, Sent, Stop, Ticket,
+    Action, Breakage, CallKind, Census, Digest, End, Event, OnCancel, PoolMachine, Reply, Sent,
+    Stop, Ticket,
 };
 use poolshift::{Class, Lane, SessionId, WorkerId};
 
@@ -67,14 +68,16 @@ impl<K: Kind> Story<K> {
 
     pub(super) fn submit(&mut self, call: u64, session: Option<&str>) -> Vec<Action> {
         let session = session.map(|session| SessionId::new(session).unwrap());
-        let (call, class) = (Ticket(call), Class::Read);
-        self.happens(Event::Submit { call, class, session, deadline: None, digest: None })
+        let (call, kind, class) = (Ticket(call), CallKind::Live, Class::Read);
+        let (deadline, digest) = (None, None);
+        self.happens(Event::Submit { call, kind, class, session, deadline, digest })
     }
 
     /// An anonymous call that is told apart from others.
     pub(super) fn submit_as(&mut self, call: u64, digest: Option<Digest>) -> Vec<Action> {
-        let (call, class) = (Ticket(call), Class::Read);
-        self.happens(Event::Submit { call, class, session: None, deadline: None, digest })
+        let (call, kind, class) = (Ticket(call), CallKind::Live, Class::Read);
+        let (session, deadline) = (None, None);
+        self.happens(Event::Submit { call, kind, class, session, deadline, digest })
     }
 
     /// The worker answers, and asks to be replaced.

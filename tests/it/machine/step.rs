@@ -12,6 +12,7 @@ use crate::machine::model::Model;
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Submit { session: Option<u8>, budget_ms: Option<u64>, digest: Option<u8> },
+    Shadow { reserve: usize, budget_ms: Option<u64> },
     Cancel(usize),
     Ready(usize),
     StartFails(usize),
@@ -40,6 +41,7 @@ impl Step {
         };
         let mut steps = vec![
             (30, submit()),
+            (6, shadow()),
             (12, (1_u64..250).prop_map(Self::Wait).boxed()),
             (2, n().prop_map(Self::Ghost).boxed()),
             (3, of_lane),
@@ -85,6 +87,12 @@ fn submit() -> BoxedStrategy<Step> {
     let digest = prop::option::of(0_u8..3);
     let submit = |(session, budget_ms, digest)| Step::Submit { session, budget_ms, digest };
     (session, budget_ms, digest).prop_map(submit).boxed()
+}
+
+fn shadow() -> BoxedStrategy<Step> {
+    let budget_ms = prop_oneof![3 => Just(None), 1 => (0_u64..200).prop_map(Some)];
+    let shadow = |(reserve, budget_ms)| Step::Shadow { reserve, budget_ms };
+    (0_usize..3, budget_ms).prop_map(shadow).boxed()
 }
 
 fn reply() -> BoxedStrategy<Step> {

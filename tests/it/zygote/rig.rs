@@ -99,6 +99,7 @@ impl Forked {
             extra: None,
             call_id: None,
             budget: None,
+            shadow: false,
             unix: Clock::unix_now(),
         };
         self.link.prepare(request).unwrap();

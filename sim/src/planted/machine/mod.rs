@@ -97,11 +97,11 @@ impl<M: PoolMachine> Planted<M> {
                 let busy = self.running.values().any(|(running, _)| *running == worker);
                 return busy.then_some(Event::WorkerExited { worker });
             }
-            (Bug::DeadlineDropped, Event::Submit { call, class, session, digest, .. }) => {
-                Event::Submit { call, class, session, deadline: None, digest }
+            (Bug::DeadlineDropped, Event::Submit { call, kind, class, session, digest, .. }) => {
+                Event::Submit { call, kind, class, session, deadline: None, digest }
             }
-            (Bug::AffinityForgotten, Event::Submit { call, class, deadline, digest, .. }) => {
-                Event::Submit { call, class, session: None, deadline, digest }
+            (Bug::AffinityForgotten, Event::Submit { call, kind, class, deadline, digest, .. }) => {
+                Event::Submit { call, kind, class, session: None, deadline, digest }
             }
             (Bug::StaleReady, Event::StartFailed { worker }) => Event::WorkerReady { worker },
             (Bug::BadProbeIgnored, Event::Probed { worker, .. }) => {

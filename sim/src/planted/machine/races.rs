@@ -118,7 +118,7 @@ impl<M: PoolMachine> Planted<M> {
     /// What V2 is told of a session's call or its end, if its binding is wrong.
     fn misplaced(&mut self, bug: Bug, event: Event) -> Event {
         match event {
-            Event::Submit { call, class, session: Some(session), deadline, digest } => {
+            Event::Submit { call, kind, class, session: Some(session), deadline, digest } => {
                 let first = self.memory.first[&session];
                 let session = match bug {
                     Bug::BoundAfterCheckout => Some(session).filter(|_| first != call),
@@ -127,7 +127,7 @@ impl<M: PoolMachine> Planted<M> {
                     }
                     _ => Some(session),
                 };
-                Event::Submit { call, class, session, deadline, digest }
+                Event::Submit { call, kind, class, session, deadline, digest }
             }
             Event::EndSession { session } => {
                 self.memory.first.remove(&session);

@@ -26,8 +26,9 @@ impl Model {
             return self.actions.push(Action::Finish { call: id, end });
         }
         let waiting = self.waiting();
-        let (running, returns) = (None, 0);
-        self.calls.push(Call { id, session, deadline, wait_until, digest, running, returns });
+        let (running, returns, shadow) = (None, 0, false);
+        let call = Call { id, session, deadline, wait_until, digest, running, returns, shadow };
+        self.calls.push(call);
         if !self.admit(id) {
             return self.finish(id, End::SessionLost);
         }
@@ -38,6 +39,25 @@ impl Model {
         } else if waiting >= self.max_waiting {
             self.finish(id, End::Rejected(Refusal::QueueFull { waiting }));
         }
+    }
+
+    /// R16: nobody waits, and `reserve` more workers are idle to which no session is bound.
+    pub(super) fn shadow(&mut self, id: Ticket, reserve: usize, deadline: Option<Moment>) {
+        let deadline = deadline.unwrap_or(self.now + self.terms.budget);
+        let bound =
+            |slot: &u32| self.sessions.values().any(|session| session.place == Place::Bound(*slot));
+        let spare: Vec<u32> = self.idle().into_iter().filter(|slot| !bound(slot)).collect();
+        let open = self.drain_until.is_none() && self.waiting() == 0 && self.now < deadline;
+        if !open || spare.len() <= reserve {
+            let end = End::Rejected(Refusal::NoSpareWorker);
+            return self.actions.push(Action::Finish { call: id, end });
+        }
+        let (session, digest, running, returns, shadow) = (None, None, None, 0, true);
+        let wait_until = deadline;
+        let call = Call { id, session, deadline, wait_until, digest, running, returns, shadow };
+        self.calls.push(call);
+        self.slots[spare[0] as usize].lent = true;
+        self.assign(spare[0], id);
     }
 
     /// What is said to calls while there is no worker and none can be started.
@@ -97,12 +117,15 @@ impl Model {
         }
     }
 
-    /// To the slot with the fewest bindings, the first of them.
+    /// To the slot with the fewest bindings, the first of them; to one that is lent only if all
+    /// are.
     pub(super) fn bind(&mut self, session: &SessionId) {
         let load = |slot: u32| {
             self.sessions.values().filter(|other| other.place == Place::Bound(slot)).count()
         };
-        let slot = (0..self.slots.len() as u32).min_by_key(|slot| load(*slot)).unwrap();
+        let slot = (0..self.slots.len() as u32)
+            .min_by_key(|slot| (self.slots[*slot as usize].lent, load(*slot)));
+        let slot = slot.unwrap();
         self.sessions.get_mut(session).unwrap().place = Place::Bound(slot);
     }
 
@@ -158,6 +181,7 @@ impl Model {
     }
 
     pub(super) fn release(&mut self, slot: u32) {
+        self.slots[slot as usize].lent = false;
         if self.slots[slot as usize].standing == Standing::Surplus {
             self.retire(slot, Stop::Politely);
         } else if self.serve(slot) {
@@ -247,7 +271,7 @@ impl Model {
     fn send_back(&mut self, id: Ticket) {
         let now = self.now;
         let call = self.call(id);
-        if call.returns == 3 || call.wait_until <= now {
+        if call.shadow || call.returns == 3 || call.wait_until <= now {
             return self.finish(id, End::WorkerLost);
         }
         call.returns += 1;

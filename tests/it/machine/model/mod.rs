@@ -12,7 +12,7 @@ use std::time::Duration;
 use poolshift::clock::Moment;
 use poolshift::machine::engine::Terms;
 use poolshift::machine::recycling::Life;
-use poolshift::machine::{Action, Digest, End, Event, Reply, Ticket};
+use poolshift::machine::{Action, CallKind, Digest, End, Event, Reply, Ticket};
 use poolshift::{Class, Lane, SessionId, WorkerId};
 
 use crate::machine::step::Step;
@@ -68,6 +68,8 @@ pub(crate) struct Slot {
     tried: bool,
     life: Life,
     abandoned: Option<Digest>,
+    /// Its worker runs a shadow, or was lost with one.
+    lent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,6 +89,7 @@ pub(crate) struct Call {
     /// The worker that runs it, and until when it may; a waiting call has none.
     pub(crate) running: Option<(WorkerId, Moment)>,
     returns: u8,
+    pub(crate) shadow: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -166,10 +169,22 @@ impl Model {
                 self.submitted += 1;
                 Event::Submit {
                     call: Ticket(self.submitted),
+                    kind: CallKind::Live,
                     class: Class::Write,
                     session: session.map(Step::session),
                     deadline: budget_ms.map(|ms| self.now + Duration::from_millis(ms)),
                     digest: digest.map(|digest| Digest(digest.into())),
+                }
+            }
+            Step::Shadow { reserve, budget_ms } => {
+                self.submitted += 1;
+                Event::Submit {
+                    call: Ticket(self.submitted),
+                    kind: CallKind::Shadow { reserve },
+                    class: Class::Read,
+                    session: None,
+                    deadline: budget_ms.map(|ms| self.now + Duration::from_millis(ms)),
+                    digest: None,
                 }
             }
             Step::Cancel(n) => Event::Cancel { call: self.pick_call(n, false) },
@@ -276,6 +291,9 @@ impl Model {
             return self.after_event();
         }
         match event {
+            Event::Submit { call, kind: CallKind::Shadow { reserve }, deadline, .. } => {
+                self.shadow(call, reserve, deadline);
+            }
             Event::Submit { call, session, deadline, digest, .. } => {
                 self.submit(call, session, deadline, digest);
             }

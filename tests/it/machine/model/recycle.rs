@@ -151,6 +151,7 @@ impl Model {
             tried: false,
             life: Life::default(),
             abandoned: None,
+            lent: false,
         });
         self.slots.len() - 1
     }

@@ -110,7 +110,10 @@ impl Model {
         });
         let State::Vacant(retry_at) = slot.state else { return false };
         let starts = match self.probe_at {
-            None => retry_at <= self.now && (!slot.tried || self.lane == Lane::V3 || waits_for_it),
+            None => {
+                retry_at <= self.now
+                    && (!slot.tried || self.lane == Lane::V3 || waits_for_it || slot.lent)
+            }
             Some(probe_at) => probe_at <= self.now && self.starting().is_empty(),
         };
         starts

@@ -1,0 +1,80 @@
+//! `poolshift shadow`: the same asked of both lanes, and what the compared answers say.
+
+mod report;
+mod run; // legacy
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use poolshift::config::Survey;
+use poolshift::report::shadow::ShadowReport;
+use poolshift::router::percent::Percent;
+use poolshift::shadow::StoreError;
+
+use crate::cli::failure::Failure;
+use crate::cli::stdout;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShadowCommand {
+    /// Run recorded calls in both lanes, with workers of their own, and compare the answers
+    Run(run::RunArgs), // legacy
+    /// Where the answers of both lanes differ: mismatches, noise, and rules to silence it
+    Report(report::ReportArgs),
+}
+
+pub(crate) async fn shadow(
+    survey: Survey,
+    command: ShadowCommand,
+    json: bool,
+) -> Result<(), Failure> {
+    match command {
+        ShadowCommand::Run(args) => run::run(survey.config?, args, json).await, // legacy
+        ShadowCommand::Report(args) => report::report(survey, args, json),
+    }
+}
+
+/// How a report is told, and when it is a failure.
+#[derive(Debug, Args)]
+struct Telling {
+    /// Write one HTML page that needs nothing else
+    #[arg(long, value_name = "OUT")]
+    html: Option<PathBuf>,
+    /// Print only the proposed rules, ready to be added to the config
+    #[arg(long, conflicts_with = "json")]
+    rules: bool,
+    /// Exit 3 if more than so many percent of the pairs are mismatched or undecided, or if
+    /// nothing was compared
+    #[arg(long, value_name = "PERCENT")]
+    max_mismatch: Option<Percent>,
+}
+
+fn tell(report: &ShadowReport, telling: &Telling, as_json: bool) -> Result<(), Failure> {
+    if let Some(path) = &telling.html {
+        std::fs::write(path, report.html())
+            .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+        stdout::aside(&format!("wrote {}", path.display()));
+    }
+    match (as_json, telling.rules) {
+        (true, _) => stdout::json(report)?,
+        (false, true) => stdout::text(&report.proposals)?,
+        (false, false) => stdout::text(&report.text())?,
+    }
+    telling.max_mismatch.map_or(Ok(()), |limit| gate(report, limit))
+}
+
+fn gate(report: &ShadowReport, limit: Percent) -> Result<(), Failure> {
+    match report.worst_share() {
+        None => Err(Failure::Gate("nothing was compared, which is no pass".to_owned())),
+        Some(share) if share > limit.share() => Err(Failure::Gate(format!(
+            "{:.3} % of the pairs are mismatched or undecided, above --max-mismatch {limit}",
+            share * 100.0
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::failed(error)
+    }
+}

@@ -1,0 +1,263 @@
+//! The walk of two values: where they differ, as far as the rules ask.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use crate::router::compare::glob::{Segment, push_key};
+use crate::router::compare::rule::{Effect, Place, Rule, Rules};
+use crate::router::compare::{Difference, Found, Kind};
+
+/// How many values may be looked at while it is tried which elements of two arrays belong
+/// together. Arrays in arrays would else make that exponential; an array for which there is no
+/// fuel left counts as changed. About 10 ms of work.
+const FUEL: usize = 100_000;
+
+/// Where two values differ. Recursive: values must be no deeper than serde_json reads them (128).
+///
+/// A rule that ignores or tolerates never adds a difference: each one that is left stands where
+/// one stood before, or above it.
+#[must_use]
+pub fn differences(rules: &Rules, v2: &Value, v3: &Value) -> Found {
+    let mut walk = Walk::new(&rules.rules);
+    let root = walk.root();
+    walk.values(v2, v3, &root);
+    walk.found
+}
+
+/// A key or an index.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Token<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+/// A rule of which so many segments lie behind us.
+type State = (u16, u8);
+
+/// The states of one place, on the walk's stack.
+pub(super) type Here = Range<usize>;
+
+pub(super) struct Walk<'a> {
+    rules: &'a [Rule],
+    states: Vec<State>,
+    tokens: Vec<Token<'a>>,
+    found: Found,
+    /// While above zero, only whether there is a difference is asked.
+    probes: usize,
+    fuel: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(rules: &'a [Rule]) -> Self {
+        let (states, tokens) = (Vec::new(), Vec::new());
+        Self { rules, states, tokens, found: Found::default(), probes: 0, fuel: FUEL }
+    }
+
+    fn root(&mut self) -> Here {
+        for (index, rule) in self.rules.iter().enumerate() {
+            if let Place::Value(_) = rule.at {
+                let rule = u16::try_from(index).expect("the config admits few rules");
+                self.reach(0, (rule, 0));
+            }
+        }
+        0..self.states.len()
+    }
+
+    fn segments(&self, rule: u16) -> &'a [Segment] {
+        match &self.rules[usize::from(rule)].at {
+            Place::Value(glob) => glob.segments(),
+            Place::Error => &[],
+        }
+    }
+
+    /// Adds a state once, and those that it reaches without a step: `**` may stand for nothing.
+    fn reach(&mut self, start: usize, (rule, mut at): State) {
+        let segments = self.segments(rule);
+        loop {
+            if !self.states[start..].contains(&(rule, at)) {
+                self.states.push((rule, at));
+            }
+            match segments.get(usize::from(at)) {
+                Some(Segment::Deep) => at += 1,
+                _ => return,
+            }
+        }
+    }
+
+    /// Goes down to a member; [`Self::leave`] comes back.
+    pub(super) fn enter(&mut self, here: &Here, token: Token<'a>) -> Here {
+        let start = self.states.len();
+        let is = |segment: &Segment| match token {
+            Token::Key(key) => segment.matches(key),
+            Token::Index(index) => segment.matches(&index.to_string()),
+        };
+        for state in here.clone() {
+            let (rule, at) = self.states[state];
+            match self.segments(rule).get(usize::from(at)) {
+                Some(Segment::Deep) => self.reach(start, (rule, at)),
+                Some(Segment::Any) => self.reach(start, (rule, at + 1)),
+                Some(segment) if is(segment) => self.reach(start, (rule, at + 1)),
+                _ => {}
+            }
+        }
+        self.tokens.push(token);
+        start..self.states.len()
+    }
+
+    pub(super) fn leave(&mut self, there: &Here) {
+        self.states.truncate(there.start);
+        self.tokens.pop();
+    }
+
+    /// What the rules say of this very place.
+    pub(super) fn effects(&self, here: &Here) -> impl Iterator<Item = &'a Effect> {
+        let arrived = self.states[here.clone()]
+            .iter()
+            .filter(|(rule, at)| usize::from(*at) == self.segments(*rule).len());
+        let rules = self.rules;
+        arrived.map(|(rule, _)| &rules[usize::from(*rule)].effect)
+    }
+
+    fn is_ignored(&self, here: &Here) -> bool {
+        self.effects(here).any(|effect| matches!(effect, Effect::Ignore))
+    }
+
+    /// Whether a probe has its answer already.
+    pub(super) fn is_settled(&self) -> bool {
+        self.probes > 0 && !self.found.is_empty()
+    }
+
+    /// How many differences are listed, and how many there are beyond.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.found.listed.len(), self.found.beyond)
+    }
+
+    /// Forgets what was found since there were so many.
+    pub(super) fn retract(&mut self, (listed, beyond): (usize, usize)) {
+        self.found.listed.truncate(listed);
+        self.found.beyond = beyond;
+    }
+
+    pub(super) fn report(&mut self, kind: Kind, here: &Here) {
+        let ignored = |effect: &Effect| match effect {
+            Effect::Ignore => true,
+            Effect::IgnoreKinds(kinds) => kinds.contains(&kind),
+            _ => false,
+        };
+        if self.effects(here).any(ignored) {
+            return;
+        }
+        if self.probes > 0 || self.found.listed.len() == Found::LISTED {
+            self.found.beyond += 1;
+            return;
+        }
+        let (mut path, mut shape) = (String::new(), String::new());
+        for token in &self.tokens {
+            match token {
+                Token::Key(key) => {
+                    push_key(&mut path, key, "*");
+                    push_key(&mut shape, key, "~2");
+                }
+                Token::Index(index) => {
+                    push_key(&mut path, &index.to_string(), "*");
+                    shape.push_str("/*");
+                }
+            }
+        }
+        self.found.listed.push(Difference { path, shape, kind });
+    }
+
+    /// Whether two values are the same as far as the rules ask; no, once the fuel is gone.
+    pub(super) fn same(&mut self, v2: &'a Value, v3: &'a Value, here: &Here) -> bool {
+        let outer = std::mem::take(&mut self.found);
+        self.probes += 1;
+        self.values(v2, v3, here);
+        self.probes -= 1;
+        std::mem::replace(&mut self.found, outer).is_empty() && self.fuel > 0
+    }
+
+    pub(super) fn values(&mut self, v2: &'a Value, v3: &'a Value, here: &Here) {
+        if self.probes > 0 {
+            self.fuel = self.fuel.saturating_sub(1);
+            if self.fuel == 0 {
+                self.found.beyond += 1;
+                return;
+            }
+        }
+        let is_leaf = !v2.is_object() && !v2.is_array();
+        if is_leaf && v2 == v3 || self.is_ignored(here) {
+            return;
+        }
+        match (v2, v3) {
+            (Value::Object(v2), Value::Object(v3)) => self.objects(v2, v3, here),
+            (Value::Array(v2), Value::Array(v3)) => self.arrays(v2, v3, here),
+            _ if self.numbers_agree(v2, v3, here) => {}
+            (Value::String(v2), Value::String(v3)) => {
+                if self.normalised(v2, here) != self.normalised(v3, here) {
+                    self.report(Kind::Changed, here);
+                }
+            }
+            (Value::Number(_), Value::Number(_)) | (Value::Bool(_), Value::Bool(_)) => {
+                self.report(Kind::Changed, here);
+            }
+            _ => self.report(Kind::Type, here),
+        }
+    }
+
+    fn objects(&mut self, v2: &'a Map<String, Value>, v3: &'a Map<String, Value>, here: &Here) {
+        // Most often both have the same keys in the same order, and nothing need be looked up.
+        let (mut beside, mut shared) = (v3.iter(), 0);
+        for (key, left) in v2 {
+            if self.is_settled() {
+                return;
+            }
+            let right = match beside.next() {
+                Some((same, right)) if same == key => Some(right),
+                _ => v3.get(key),
+            };
+            let there = self.enter(here, Token::Key(key));
+            match right {
+                Some(right) => self.values(left, right, &there),
+                None => self.report(Kind::Missing, &there),
+            }
+            shared += usize::from(right.is_some());
+            self.leave(&there);
+        }
+        if shared == v3.len() {
+            return;
+        }
+        for key in v3.keys().filter(|key| !v2.contains_key(*key)) {
+            let there = self.enter(here, Token::Key(key));
+            self.report(Kind::Extra, &there);
+            self.leave(&there);
+        }
+    }
+
+    fn numbers_agree(&self, v2: &Value, v3: &Value, here: &Here) -> bool {
+        let loose = self.effects(here).any(|effect| matches!(effect, Effect::Loose));
+        let number = |value: &Value| match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) if loose => text.parse().ok().filter(|n: &f64| n.is_finite()),
+            _ => None,
+        };
+        let (Some(v2), Some(v3)) = (number(v2), number(v3)) else { return false };
+        let apart = (v2 - v3).abs();
+        let within = |effect: &Effect| match effect {
+            Effect::Tolerance { abs, rel } => {
+                apart <= *abs || apart <= rel * v2.abs().max(v3.abs())
+            }
+            _ => false,
+        };
+        loose && apart == 0.0 || self.effects(here).any(within)
+    }
+
+    fn normalised(&self, text: &str, here: &Here) -> String {
+        self.effects(here).fold(text.to_owned(), |text, effect| match effect {
+            Effect::Normalise { regex, with } => {
+                regex.0.replace_all(&text, with.as_str()).into_owned()
+            }
+            _ => text,
+        })
+    }
+}

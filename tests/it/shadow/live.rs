@@ -1,0 +1,337 @@
+//! R16: shadows of live calls, behind pools that do as they are told, on a paused clock.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use poolshift::clock::Clock;
+use poolshift::machine::retry::Share;
+use poolshift::router::bucket::draw;
+use poolshift::router::compare::rule::RuleBook;
+use poolshift::router::policy::{Percents, Policy};
+use poolshift::router::shadow::{Dropped, ShadowStatus, ShadowTerms};
+use poolshift::router::{PinLimits, Router};
+use poolshift::session::Sessions;
+use poolshift::session::commands::{Command, Commands, LoadRule, Sampling, SaveRule, Source};
+use poolshift::session::memory::MemoryStore;
+use poolshift::shadow::recorder::{ComparedCounts, Recorder};
+use poolshift::{Args, Call, Class, Lane, Outcome};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::desk::{Desk, Manner};
+use super::{MIB, open};
+use crate::tool::until;
+
+struct Rig {
+    router: Router<Desk, Desk>,
+    clock: Clock,
+    _store: TempDir,
+}
+
+const NONE: ComparedCounts =
+    ComparedCounts { compared: 0, matched: 0, noise_compared: 0, noise_matched: 0 };
+
+fn share(share: f64) -> Share {
+    Share::new(share).unwrap()
+}
+
+fn terms() -> ShadowTerms {
+    ShadowTerms {
+        flag: "v3-rollout".to_owned(),
+        sample: share(1.0),
+        noise: share(0.0),
+        reserve: 3,
+        max_per_s: 1_000_000,
+        timeout: Duration::from_secs(10),
+        max_bytes: MIB,
+    }
+}
+
+/// `note` saves a row of its session, and `look` is given it.
+fn commands() -> Commands {
+    let mut commands = Commands::default();
+    let (table, key) = ("notes".to_owned(), Source::Args("topic".to_owned()));
+    let row = Some([("args".to_owned(), Source::Result("args".to_owned()))].into());
+    let saves = Some(SaveRule { table: table.clone(), key: key.clone(), row });
+    commands.set("note", Command { saves, ..Command::of(Class::Write) });
+    let loads = Some(LoadRule { table, key, into: "note".to_owned() });
+    commands.set("look", Command { loads, ..Command::of(Class::Read) });
+    commands.set("leave", Command { ends_session: true, ..Command::of(Class::Read) });
+    commands
+}
+
+impl Rig {
+    fn new(terms: ShadowTerms, commands: Commands, manner: Manner) -> Self {
+        let clock = Clock::start();
+        let store = MemoryStore::new(Duration::from_secs(3600), 10_000);
+        let sessions = Arc::new(Sessions::new(Arc::new(store), Arc::new(commands)));
+        let desk = || Arc::new(Desk::new(clock, Arc::clone(&sessions), manner));
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = open(folder.path(), MIB).unwrap();
+        let recorder = Recorder::start(recorder, RuleBook::default(), clock).unwrap();
+        let pins = PinLimits { ttl: Duration::from_secs(3600), max_pins: 100_000 };
+        let policy = Policy::initial("v3-rollout", false);
+        let router = Router::new(desk(), desk(), policy, pins, Arc::clone(&sessions), clock);
+        Self { router: router.with_shadow(terms, recorder), clock, _store: folder }
+    }
+
+    /// Makes a call, which takes no time at all.
+    async fn call(&self, call: Call) -> Result<String, Outcome> {
+        let before = self.clock.now();
+        let routed = self.router.call(call).await;
+        assert_eq!(self.clock.now(), before, "the caller was held up");
+        match routed.answer.result {
+            Ok(result) => Ok(result.get().to_owned()),
+            Err(error) => Err(error.outcome()),
+        }
+    }
+
+    /// Lets everything that can go on do so, without time passing on the paused clock, and waits
+    /// for the thread that compares.
+    async fn settle(&self) -> ShadowStatus {
+        for _ in 0..300 {
+            tokio::task::yield_now().await;
+        }
+        until("all pairs are compared", || {
+            let ShadowStatus { paired, compared, .. } = self.status();
+            let counts = compared.commands.values();
+            paired == counts.map(|counts| counts.compared + counts.noise_compared).sum::<u64>()
+        });
+        self.status()
+    }
+
+    fn status(&self) -> ShadowStatus {
+        self.router.shadow().unwrap()
+    }
+
+    /// The end of all shadows, with everything written that was compared.
+    async fn counts(&self, command: &str) -> ComparedCounts {
+        self.settle().await;
+        self.router.close_shadow().await;
+        self.status().compared.commands.get(command).copied().unwrap_or_default()
+    }
+
+    fn v3(&self) -> &Desk {
+        self.router.next()
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(test);
+}
+
+fn call(command: &str, session: &str, args: &serde_json::Value) -> Call {
+    let args = Args::parse(&args.to_string()).unwrap();
+    Call::new(command, args).with_session(session).unwrap()
+}
+
+fn dropped(status: &ShadowStatus, reason: Dropped) -> u64 {
+    status.dropped.get(&reason).copied().unwrap_or(0)
+}
+
+#[test]
+fn r16_only_reads_are_shadowed_and_the_copy_is_control_s_call_in_no_session() {
+    run(async {
+        let rig = Rig::new(terms(), commands(), Manner::Answers);
+        for command in ["leave", "configure_lm", "unheard_of", "create_program", "note"] {
+            rig.call(call(command, "ann", &json!({"topic": "tea"}))).await.unwrap();
+        }
+        assert_eq!((rig.settle().await.sampled, rig.v3().asked()), (0, 0));
+        let look = call("look", "ann", &json!({"topic": "tea"}));
+        let told = rig.call(look.clone()).await.unwrap();
+        let status = rig.settle().await;
+        assert_eq!((status.sampled, status.paired, status.dropped.len()), (1, 1, 0), "{status:?}");
+        let copy = rig.v3().shadows.lock().unwrap().remove(0);
+        assert!(told.contains("\"row\":{\"args\":"), "{told}");
+        let (into, row) = copy.loaded.unwrap();
+        assert_eq!((into.as_str(), copy.reserve), ("note", 3));
+        assert!(told.contains(row.get()), "{told} without {row}");
+        assert_eq!((copy.call.id, copy.call.budget), (look.id, Some(Duration::from_secs(10))));
+        let counts = rig.counts("look").await;
+        assert_eq!(counts, ComparedCounts { compared: 1, matched: 1, ..NONE });
+    });
+}
+
+#[test]
+fn r16_sessions_are_drawn_whole_by_a_salt_of_their_own_and_commands_by_their_own_rate() {
+    run(async {
+        let mut table = commands();
+        let of = |shadow| Command { shadow: Some(shadow), ..Command::of(Class::Read) };
+        table.set("rare", of(Sampling::Always));
+        table.set("never", of(Sampling::Share(Share::NONE)));
+        table.set("often", of(Sampling::Share(share(0.8))));
+        let rig = Rig::new(ShadowTerms { sample: share(0.3), ..terms() }, table, Manner::Answers);
+        let mut rolled_out = 0;
+        for n in 0..300 {
+            let session = format!("session-{n}");
+            for command in ["echo", "echo", "rare", "never", "often"] {
+                rig.call(call(command, &session, &json!({}))).await.unwrap();
+            }
+            rig.settle().await;
+            let asked = std::mem::take(&mut *rig.v3().shadows.lock().unwrap());
+            let asked = |name: &str| asked.iter().filter(|of| &*of.call.command == name).count();
+            let bucket = draw("v3-rollout/shadow", &session).bucket;
+            let echoes = if bucket < 30_000 { 2 } else { 0 };
+            assert_eq!((asked("echo"), asked("rare"), asked("never")), (echoes, 1, 0), "{session}");
+            assert_eq!(asked("often"), usize::from(bucket < 80_000), "{session}");
+            let first = draw("v3-rollout", &session).bucket < 30_000;
+            rolled_out += usize::from(first && echoes == 2);
+        }
+        assert!((10..60).contains(&rolled_out), "{rolled_out} of about 90: another set");
+    });
+}
+
+#[test]
+fn r16_what_was_saved_meanwhile_makes_a_shadow_stale() {
+    run(async {
+        let rig = Rig::new(terms(), commands(), Manner::Waits);
+        let tea = json!({"topic": "tea"});
+        rig.call(call("note", "ann", &tea)).await.unwrap();
+        // Before it is tried: the runner has had no turn yet.
+        rig.call(call("look", "ann", &tea)).await.unwrap();
+        rig.call(call("note", "ann", &tea)).await.unwrap();
+        assert_eq!(dropped(&rig.settle().await, Dropped::Stale), 1);
+        assert_eq!(rig.v3().asked(), 0);
+        // While it runs.
+        rig.call(call("look", "ann", &tea)).await.unwrap();
+        rig.settle().await;
+        assert_eq!(rig.v3().asked(), 1);
+        rig.call(call("note", "ann", &tea)).await.unwrap();
+        rig.v3().go_on.notify_one();
+        assert_eq!(dropped(&rig.settle().await, Dropped::Stale), 2);
+        // Another session's save is another matter.
+        rig.call(call("look", "ann", &tea)).await.unwrap();
+        rig.settle().await;
+        rig.call(call("note", "bob", &tea)).await.unwrap();
+        rig.v3().go_on.notify_one();
+        assert_eq!(rig.counts("look").await.matched, 1);
+    });
+}
+
+/// Whatever the candidate does, its callers are told the same at the same moment (S24).
+#[test]
+fn r16_no_candidate_changes_anything_for_callers() {
+    for manner in [
+        Manner::Answers,
+        Manner::Lies,
+        Manner::Raises,
+        Manner::Crashes,
+        Manner::Dawdles(3000),
+        Manner::Hangs,
+        Manner::Declines,
+    ] {
+        run(async {
+            let rig = Rig::new(terms(), commands(), manner);
+            for n in 0..500 {
+                let (session, args) = (format!("s{}", n % 50), json!({"n": n, "topic": "t"}));
+                let command = ["look", "fail", "echo", "note"][n % 4];
+                let told = rig.call(call(command, &session, &args)).await;
+                match command {
+                    "fail" => assert_eq!(told, Err(Outcome::Raised)),
+                    _ => assert!(told.unwrap().contains(&format!("\"n\":{n}")), "{n}"),
+                }
+                if n % 10 == 9 {
+                    rig.settle().await;
+                }
+            }
+            let status = rig.settle().await;
+            assert_eq!(rig.router.draws().v3, 0);
+            assert!(rig.v3().most_running.load(Ordering::SeqCst) <= 64);
+            tokio::time::sleep(Duration::from_secs(20)).await; // paused clock
+            let late = rig.settle().await;
+            let lost: u64 = late.dropped.values().sum();
+            assert_eq!(late.paired + lost, 375, "{manner:?}: each is accounted for, {late:?}");
+            assert_eq!((late.buffered_bytes, rig.v3().running.load(Ordering::SeqCst)), (0, 0));
+            match manner {
+                Manner::Answers | Manner::Lies | Manner::Raises => {
+                    assert!(late.paired > 200, "{late:?}");
+                }
+                Manner::Crashes => assert!(dropped(&late, Dropped::Breaker) > 200, "{late:?}"),
+                Manner::Hangs => {
+                    assert!(dropped(&status, Dropped::Busy) > 50, "{status:?}");
+                    assert_eq!((late.paired, dropped(&late, Dropped::NotRun)), (0, 64));
+                    assert!(late.breaker_open);
+                }
+                Manner::Declines => assert!(dropped(&late, Dropped::NoRoom) > 200, "{late:?}"),
+                Manner::Dawdles(_) | Manner::Waits => assert!(late.paired >= 32, "{late:?}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn r16_what_waits_for_a_shadow_is_bounded_in_calls_and_in_bytes() {
+    run(async {
+        let rig = Rig::new(terms(), commands(), Manner::Hangs);
+        // Nobody but this task has a turn, so nothing is taken out of the buffer.
+        for n in 0..1000 {
+            rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+        }
+        assert_eq!(dropped(&rig.status(), Dropped::BufferFull), 1000 - 256);
+        rig.settle().await;
+        *rig.router.legacy().filler.lock().unwrap() = "x".repeat(900_000);
+        for n in 0..200 {
+            rig.call(call("echo", &format!("t{n}"), &json!({}))).await.unwrap();
+        }
+        let status = rig.status();
+        assert!(status.buffered_bytes <= 32 * MIB, "{}", status.buffered_bytes);
+        assert!(status.buffered_bytes > 28 * MIB, "{}", status.buffered_bytes);
+        let full = dropped(&status, Dropped::BufferFull) - 744;
+        assert!((160..175).contains(&full), "{full}");
+        *rig.router.legacy().filler.lock().unwrap() = "x".repeat(MIB);
+        rig.call(call("echo", "u", &json!({}))).await.unwrap();
+        assert_eq!(dropped(&rig.status(), Dropped::TooLarge), 1);
+    });
+}
+
+#[test]
+fn r16_a_rate_is_kept_and_rare_commands_come_first() {
+    run(async {
+        let mut table = commands();
+        let shadow = Some(Sampling::Always);
+        table.set("rare", Command { shadow, ..Command::of(Class::Read) });
+        let rig = Rig::new(ShadowTerms { max_per_s: 40, ..terms() }, table, Manner::Answers);
+        for n in 0..100 {
+            rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+            rig.settle().await;
+        }
+        for n in 0..3 {
+            rig.call(call("rare", &format!("s{n}"), &json!({}))).await.unwrap();
+        }
+        let status = rig.settle().await;
+        assert_eq!((status.paired, dropped(&status, Dropped::Rate)), (39, 64), "{status:?}");
+        assert_eq!(rig.counts("rare").await.matched, 3);
+    });
+}
+
+#[test]
+fn r16_a_part_is_asked_of_control_s_own_lane_again() {
+    run(async {
+        let rig = Rig::new(ShadowTerms { noise: share(0.5), ..terms() }, commands(), Manner::Lies);
+        *rig.router.legacy().manner.lock().unwrap() = Manner::Answers;
+        for n in 0..24 {
+            rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+            rig.settle().await;
+        }
+        let (again, other) = (rig.router.legacy().asked(), rig.v3().asked());
+        assert!(again + other == 24 && (4..20).contains(&again), "{again} and {other}");
+        let (again, other) = (again as u64, other as u64);
+        let expected = ComparedCounts {
+            compared: other,
+            matched: 0,
+            noise_compared: again,
+            noise_matched: again,
+        };
+        assert_eq!(rig.counts("echo").await, expected);
+        // The lanes change roles with the rollout.
+        let rig = Rig::new(terms(), commands(), Manner::Answers);
+        rig.router.set_percents(Percents::all("100".parse().unwrap()));
+        let routed = rig.router.call(call("echo", "ann", &json!({}))).await;
+        assert_eq!(routed.decision.lane, Lane::V3);
+        rig.settle().await;
+        assert_eq!((rig.router.legacy().asked(), rig.v3().asked()), (1, 0));
+    });
+}

@@ -1,0 +1,155 @@
+//! `poolshift shadow run` on real Python workers.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::tool::{Ran, Tool};
+
+/// Runs the tool in the project's folder, as the example's first line says.
+fn in_project(tool: &Tool, args: &[&str]) -> Ran {
+    let mut command = tool.command(args);
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+fn demo(tool: &Tool, more: &[&str]) -> Ran {
+    let args = ["--config", "examples/shadow.toml", "shadow", "run", "examples/shadow_calls.jsonl"];
+    in_project(tool, &[&args, more].concat())
+}
+
+/// Command, path, kind, count and noise of every path that stands so.
+fn standing(told: &Value, standing: &str) -> Vec<String> {
+    let paths = told["by_path"].as_array().unwrap().iter();
+    let of_this = paths.filter(|path| path["standing"] == standing);
+    let shown = of_this.map(|path| {
+        let [command, at, kind] = ["command", "path", "kind"].map(|key| path[key].as_str());
+        let counts = (path["count"].as_u64().unwrap(), path["noise_count"].as_u64().unwrap());
+        format!("{} {} {} {counts:?}", command.unwrap(), at.unwrap(), kind.unwrap())
+    });
+    shown.collect()
+}
+
+#[test]
+fn the_demo_names_the_three_faults_and_proposes_rules_for_the_two_that_are_none() {
+    let tool = Tool::new();
+    let page = tool.path("shadow.html").display().to_string();
+    let ran = demo(&tool, &["--json", "--html", &page]);
+    let told = ran.json();
+    let faults = [
+        "price /total changed (20, 0)",
+        "greet /discount missing (10, 0)",
+        "price error error (10, 0)",
+    ];
+    assert_eq!(standing(&told, "mismatch"), faults, "{}", ran.stdout);
+    let harmless = standing(&told, "noise");
+    assert!(harmless.len() == 2 && harmless[0].starts_with("price /at changed (150, 150)"));
+    assert!(harmless[1].starts_with("price /tags order "), "{harmless:?}");
+    assert_eq!(standing(&told, "undecided").len(), 0);
+    let count = |key: &str| told[key].as_u64().unwrap();
+    assert_eq!((count("compared"), count("mismatched"), count("noise_pairs")), (240, 40, 240));
+    assert_eq!(count("compared"), count("matched") + count("mismatched") + count("noise"));
+    let first = told["by_path"][1]["first"].as_str().unwrap();
+    assert!(first.starts_with("examples/shadow_calls.jsonl:"), "{first}");
+    assert!(std::fs::read_to_string(page).unwrap().contains("40 of 240 pairs are mismatched"));
+
+    // With the proposed rules, nothing but the faults is left.
+    let rules = tool.path("rules.toml");
+    let own = std::fs::read_to_string("examples/shadow.toml").unwrap();
+    std::fs::write(&rules, format!("{own}\n{}", told["proposals"].as_str().unwrap())).unwrap();
+    let rules = rules.display().to_string();
+    let args = ["--config", &rules, "shadow", "run", "examples/shadow_calls.jsonl"];
+    let told = in_project(&tool, &[&args[..], &["--json", "--concurrency", "3"]].concat()).json();
+    assert_eq!(standing(&told, "mismatch"), faults);
+    assert_eq!((told["noise"].as_u64(), told["matched"].as_u64()), (Some(0), Some(200)), "{told}");
+    assert_eq!((told["ignored"].as_u64(), told["proposals"].as_str()), (Some(130), Some("")));
+}
+
+#[test]
+fn a_gate_holds_and_a_store_is_one_runs() {
+    let tool = Tool::new();
+    let store = tool.path("evidence").display().to_string();
+    let ran = demo(&tool, &["--store", &store, "--max-mismatch", "16.6", "--rate", "2000"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("16.667 % of the pairs are mismatched"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("price /total changed: 20 of 160"), "{}", ran.stdout);
+    let told = tool.run(&["shadow", "report", &store, "--max-mismatch", "16.7"]);
+    assert!(told.code == Some(0) && told.stdout == ran.stdout, "{} {}", told.stdout, ran.stdout);
+    let again = demo(&tool, &["--store", &store]);
+    assert_eq!(again.code, Some(2), "{}", again.stderr);
+    assert!(again.stderr.contains("holds compared answers already"), "{}", again.stderr);
+}
+
+#[test]
+fn without_a_second_v2_every_difference_counts() {
+    let told = demo(&Tool::new(), &["--json", "--noise", "0"]).json();
+    assert_eq!((standing(&told, "mismatch").len(), standing(&told, "noise").len()), (5, 0));
+    assert_eq!((told["noise_pairs"].as_u64(), told["proposals"].as_str()), (Some(0), Some("")));
+    // Sessions are drawn whole, by their names: the same each time.
+    let some = || demo(&Tool::new(), &["--json", "--noise", "50"]).json();
+    let (one, other) = (some(), some());
+    let pairs = one["noise_pairs"].as_u64().unwrap();
+    assert!((60..180).contains(&pairs) && pairs % 6 == 0, "{pairs}");
+    assert_eq!(one["noise_pairs"], other["noise_pairs"]);
+}
+
+#[test]
+fn a_line_that_is_no_call_is_named_and_nothing_is_half_run() {
+    let tool = Tool::new();
+    let lines = "{\"command\":\"echo\"}\n\n{\"command\":\"echo\",\"args\":[1]}\nnonsense\n";
+    tool.write("calls.jsonl", lines);
+    // A worker would leave a trace here.
+    tool.write("app.py", "import pathlib\npathlib.Path(\"ran\").touch()\nraise SystemExit(1)\n");
+    tool.write("poolshift.toml", "[worker]\napp = \"app\"\nenv = { PYTHONPATH = \".\" }\n");
+    let ran = tool.run(&["shadow", "run", "calls.jsonl"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    for told in ["calls.jsonl:3: args must be", "calls.jsonl:4: ", "nothing was run"] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+    assert!(!tool.path("ran").exists(), "a worker was started");
+    tool.write("poolshift.toml", "");
+    let ran = tool.run(&["shadow", "run", "calls.jsonl", "--keep-going", "--json"]);
+    let told = ran.json();
+    assert_eq!((told["compared"].as_u64(), told["matched"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(told["skipped"], json!({"not_a_call": 2}));
+    assert!(ran.stderr.contains("calls.jsonl:4: "), "{}", ran.stderr);
+    let ran = tool.run(&["shadow", "run", "none.jsonl"]);
+    assert!(ran.code == Some(1) && ran.stderr.contains("none.jsonl"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_changes_more_than_its_session_runs_only_if_that_is_allowed() {
+    let tool = Tool::new();
+    let app = "from poolshift_worker import command\n\
+               def note(name):\n    \
+               return lambda args, ctx: open(f'{ctx.worker_id[:2]}-{name}', 'a').write('x')\n\
+               for name in ['look', 'put', 'set', 'pay', 'wipe']:\n    \
+               command(name)(note(name))\n";
+    tool.write("app.py", app);
+    let config = "[worker]\napp = \"app\"\nenv = { PYTHONPATH = \".\" }\n\
+        [commands.look]\nclass = \"read\"\n[commands.pay]\nclass = \"write\"\n\
+        [commands.set]\nclass = \"write\"\nidempotent = true\n\
+        [commands.put]\nclass = \"write\"\n\
+        saves = { table = \"t\", key = \"args.k\", remove = true }\n";
+    tool.write("poolshift.toml", config);
+    let commands = ["look", "put", "set", "pay", "wipe"];
+    let lines = commands.map(|name| format!("{{\"command\":\"{name}\",\"args\":{{\"k\":1}}}}\n"));
+    tool.write("calls.jsonl", &lines.concat());
+    let count = |lane: &str, name: &str| {
+        std::fs::read_to_string(tool.path(&format!("{lane}-{name}"))).map_or(0, |text| text.len())
+    };
+    let told = tool.run(&["shadow", "run", "calls.jsonl", "--json", "--noise", "0"]).json();
+    assert_eq!(told["skipped"], json!({"write": 1, "critical": 1}));
+    assert_eq!(told["compared"], json!(3));
+    for lane in ["v2", "v3"] {
+        assert_eq!(commands.map(|name| count(lane, name)), [1, 1, 1, 0, 0], "{lane}");
+    }
+    let args = ["shadow", "run", "calls.jsonl", "--json", "--noise", "0", "--allow-writes"];
+    let told = tool.run(&args).json();
+    assert_eq!((&told["skipped"], &told["compared"]), (&json!({}), &json!(5)));
+    for lane in ["v2", "v3"] {
+        assert_eq!(commands.map(|name| count(lane, name)), [2, 2, 2, 1, 1], "{lane}");
+    }
+}
