@@ -7,15 +7,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::call::{Call, SessionId};
 use crate::machine::Digest;
+use crate::session::commands::Commands;
 
 /// Deeper than this, what differs in white space only is not seen as the same.
 const MAX_DEPTH: usize = 32;
 
 /// Of the command and the args, whatever the order of their members and the white space between
 /// them. Ids do not count, as a caller that tries again has a new one; nor do sessions, unless
-/// `loads` says that the worker is given data of the session.
-pub(super) fn digest(call: &Call, loads: bool) -> Digest {
+/// the command loads, so that the worker is given data of the session.
+pub(super) fn digest(call: &Call, commands: &Commands) -> Digest {
     let mut hash = Sha256::new();
+    let loads = commands.get(&call.command).loads.is_some();
     let session = call.session.as_ref().filter(|_| loads);
     for text in [&*call.command, session.map_or("", SessionId::as_str)] {
         hash.update(text.len().to_be_bytes());
@@ -66,7 +68,8 @@ mod tests {
     use crate::call::Args;
 
     fn of(command: &str, args: &str) -> Digest {
-        digest(&Call::new(command, Args::parse(args).expect("it is an object")), false)
+        let call = Call::new(command, Args::parse(args).expect("it is an object"));
+        digest(&call, &Commands::default())
     }
 
     #[test]
@@ -90,11 +93,14 @@ mod tests {
 
     #[test]
     fn a_session_counts_where_its_data_reach_the_worker() {
-        let of = |session: &str, loads| {
-            let call = Call::new("recall", Args::default());
-            digest(&call.with_session(session).expect("it is a name"), loads)
+        let commands = Commands::default();
+        let of = |session: &str, command: &str| {
+            let call = Call::new(command, Args::default());
+            digest(&call.with_session(session).expect("it is a name"), &commands)
         };
-        assert_ne!(of("x", true), of("y", true));
-        assert_eq!(of("x", false), of("y", false));
+        let loads = "execute_program";
+        assert!(commands.get(loads).loads.is_some() && commands.get("echo").loads.is_none());
+        assert_ne!(of("x", loads), of("y", loads));
+        assert_eq!(of("x", "echo"), of("y", "echo"));
     }
 }

@@ -118,10 +118,9 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         copy: Option<&'a ShadowCall>,
     ) -> Self {
         let kind = shadow::kind(copy);
-        let loads = || shell.sessions.commands().get(&call.command).loads.is_some();
         // What a shadow kills is held against no caller.
         let counts = copy.is_none() && shell.settings.quarantine;
-        let digest = counts.then(|| digest(call, loads()));
+        let digest = counts.then(|| digest(call, shell.sessions.commands()));
         let mut desk = shell.lock();
         let now = shell.clock.now();
         let (ticket, bell) = desk.book(now, call, attempt, kind);
