@@ -87,7 +87,7 @@ pub(crate) async fn run(
     stop.draining(plays, config.worker.drain_timeout, drain).await?;
     bar.finish_and_clear();
     let recorded = lock(&record).take().map_or(Ok(()), Record::finish);
-    let summary = books.close(&shim, &config.commands);
+    let summary = books.close(&shim, &config);
     shim.drain().await;
     let summary = summary?;
     if json {

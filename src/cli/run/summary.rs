@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use poolshift::clock::{Clock, Moment};
+use poolshift::config::{Config, WorkerProgram};
 use poolshift::report::latency::{LaneLatency, table, write_hlog};
 use poolshift::report::ledger::{Audit, CallerLedger};
-use poolshift::session::commands::Commands;
 use poolshift::{CallId, Lane, Outcome, Shim};
 use serde::Serialize;
 
@@ -83,12 +83,12 @@ impl Books {
     }
 
     /// All calls are over: compares the ledgers.
-    pub(super) fn close(&self, shim: &Shim, commands: &Commands) -> Result<Summary, Failure> {
+    pub(super) fn close(&self, shim: &Shim, config: &Config) -> Result<Summary, Failure> {
         let (wall, _) = self.span(shim);
         let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
         let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];
         let workers = self.folder.read()?;
-        let audit = Audit::of(&self.callers, &workers, |name| commands.get(name).idempotent);
+        let audit = Audit::of(&self.callers, &workers, |name| config.commands.get(name).idempotent);
         let figures = Figures {
             submitted: self.submitted,
             outcomes: self.outcomes.clone(),
@@ -97,7 +97,11 @@ impl Books {
             calls_per_s: self.submitted as f64 / wall.as_secs_f64().max(1e-9),
             lost: audit.lost,
             duplicated: audit.duplicated,
-            unexecuted: audit.unexecuted,
+            // A script of the legacy kind keeps no ledger.
+            unexecuted: match config.worker.program {
+                WorkerProgram::App(_) => audit.unexecuted,
+                WorkerProgram::Script(..) => 0,
+            },
         };
         Ok(Summary { summary: figures, table: table(&lanes) })
     }
