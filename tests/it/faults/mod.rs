@@ -142,7 +142,7 @@ const TABLE: &[Row] = &[
         ..NOTHING },
     Row { no: 10, fault: "start slower than its limit", by: AllOf(births::take_too_long),
         struck: OK, next: OK, worker: KILLED, restarts: ANY, says: "",
-        log: "did not answer its start ping within startup_timeout = 15s" },
+        log: "did not answer its start ping within startup_timeout = 10s" },
     Row { no: 11, fault: "another protocol version", by: AllOf(births::speak_another_protocol),
         struck: REFUSED, next: OK, worker: KILLED, restarts: ANY,
         says: "poolshift_worker/99.0 speaks protocol 99, this host 1",

@@ -28,10 +28,10 @@ use super::log::Log;
 pub(super) const BRIEF: Duration = Duration::from_millis(500);
 
 /// Longer than anything takes on a loaded machine: a limit, not a wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a start may take here; row 10 lets it pass.
-pub(super) const STARTUP: Duration = Duration::from_secs(15);
+pub(super) const STARTUP: Duration = Duration::from_secs(10);
 
 const SIGNALLED: &str = "signalled";
 
