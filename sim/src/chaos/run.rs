@@ -89,6 +89,7 @@ pub(super) struct Run<L> {
     strikes: Mutex<BTreeMap<&'static str, u64>>,
     /// Resident memory when it had settled, and when the last call was made.
     resident: [AtomicU64; 2],
+    is_drained: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -164,6 +165,7 @@ async fn play<L: Legacy>(
         policies: AtomicU64::new(0),
         strikes: Mutex::default(),
         resident: Default::default(),
+        is_drained: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
     });
     run.everything(progress).await?;
@@ -205,6 +207,7 @@ impl<L: Legacy> Run<L> {
         self.clock().sleep_until(until).await;
         self.resident[1].store(resident_bytes()?, Ordering::Relaxed);
         self.drain().await;
+        self.is_drained.store(true, Ordering::Relaxed);
         while let Some(ended) = tasks.join_next().await {
             let panic = ended.err().map(|error| error.to_string());
             self.recorder.judge(Law::L6, panic.is_none(), || panic.unwrap_or_default());
@@ -220,12 +223,16 @@ impl<L: Legacy> Run<L> {
             let no = CallNo(self.calls.fetch_add(1, Ordering::Relaxed));
             let planned = planned(Seed(self.options.seed), caller, n, no);
             let routed = makes.make(&planned.request).await;
-            if let Some(routed) = routed {
-                let harm = planned.harm.filter(|_| routed.answer.worker.is_some());
+            if let Some(answer) = routed.as_ref().map(|routed| &routed.answer) {
+                let harm = planned.harm.filter(|_| answer.worker.is_some());
                 harm.into_iter().for_each(|harm| self.count(harm));
-                if routed.answer.outcome() == Outcome::Draining {
+                if answer.outcome() == Outcome::Draining {
                     return;
                 }
+            }
+            // A pool that tells nobody anything would else be asked for ever.
+            if self.is_drained.load(Ordering::Relaxed) {
+                return;
             }
             self.clock().sleep_until(self.clock().now() + planned.rest).await;
         }
