@@ -64,7 +64,8 @@ fn host(lane: Lane, restarts: usize) -> Family {
     let notes = tool.path("notes");
     fs::create_dir(&notes).unwrap();
     let tool = tool.with_env(NOTES, notes.to_str().unwrap());
-    let hold = |name| lines(WORKERS, "wait_for", &json!({"notes": notes, "file": name}));
+    // Each worker may end under one call that it has not read, which is an outcome too.
+    let hold = |name| lines(2 * WORKERS, "wait_for", &json!({"notes": notes, "file": name}));
     let files =
         [endings(WARM), hold("warm"), endings(restarts), hold("done")].map(|calls| calls + "\n");
     let names = ["0.jsonl", "1.jsonl", "2.jsonl", "3.jsonl"];
