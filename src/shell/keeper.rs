@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::call::Args;
-use crate::clock::Clock;
 use crate::error::StartError;
 use crate::machine::{Event, PoolMachine, Stop};
 use crate::pool::WorkerId;
@@ -237,18 +236,8 @@ fn accept<P>(pong: Pong, readiness: Readiness, record: &Record<P>) -> Result<(),
 
 /// The legacy worker answers and stays; ours ends when stdin closes. Neither answer is needed.
 async fn say_goodbye<S: Spawner>(link: &mut LinkOf<S>) {
-    let request = Outgoing {
-        command: "shutdown",
-        args: &Args::default(),
-        session_id: None,
-        extra: None,
-        call_id: None,
-        budget: None,
-        shadow: false,
-        unix: Clock::unix_now(),
-    };
     link.about(None);
-    if link.prepare(request).is_ok()
+    if link.prepare(Outgoing::own("shutdown", &Args::default())).is_ok()
         && let Err(error) = link.send(&Progress::default()).await
     {
         tracing::debug!(%error, "worker was gone before its goodbye");

@@ -5,7 +5,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::call::Args;
-use crate::clock::Clock;
 use crate::shell::Readiness;
 use crate::shell::desk::LinkOf;
 use crate::worker::Spawner;
@@ -58,17 +57,8 @@ pub(super) async fn ping<S: Spawner>(
     link: &mut LinkOf<S>,
     purpose: &Args,
 ) -> Result<Pong, LinkError> {
-    let request = Outgoing {
-        command: "ping",
-        args: purpose,
-        session_id: None,
-        extra: None,
-        call_id: None,
-        budget: None,
-        shadow: false,
-        unix: Clock::unix_now(),
-    };
     link.about(None);
+    let request = Outgoing::own("ping", purpose);
     link.prepare(request).map_err(|refusal| LinkError::Garbled(refusal.to_string()))?;
     if !link.is_quiet() {
         return Err(LinkError::Closed("it spoke before it was asked, or closed its pipe".into()));

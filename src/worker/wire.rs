@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
 use crate::call::{Args, CallId};
+use crate::clock::Clock;
 use crate::error::{CallError, Refusal};
 
 /// A frame's length, before its body.
@@ -38,6 +39,16 @@ pub struct Outgoing<'a> {
     pub shadow: bool,
     /// The wall clock, for the legacy `timestamp` field.
     pub unix: Duration,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A request of the host's own, which belongs to no call and no session.
+    #[must_use]
+    pub fn own(command: &'a str, args: &'a Args) -> Self {
+        let (session_id, extra, call_id, budget) = (None, None, None, None);
+        let unix = Clock::unix_now();
+        Self { command, args, session_id, extra, call_id, budget, shadow: false, unix }
+    }
 }
 
 /// Writes the request's frame to the end of `out`.

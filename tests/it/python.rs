@@ -57,24 +57,14 @@ async fn a_worker_answers_requests_and_ends_with_its_stdin() {
     let spawned = spawner.spawn(WorkerId { slot: 3, generation: 2 }).await.unwrap();
     let mut link = Link::new(spawned.reader, spawned.writer, 1 << 20);
     let args = Args::default();
-    let request = |command| Outgoing {
-        command,
-        args: &args,
-        session_id: None,
-        extra: None,
-        call_id: None,
-        budget: None,
-        shadow: false,
-        unix: Clock::unix_now(),
-    };
-    link.prepare(request("ping")).unwrap();
+    link.prepare(Outgoing::own("ping", &args)).unwrap();
     link.send(&Progress::default()).await.unwrap();
     let pong: Value =
         serde_json::from_str(link.receive().await.unwrap().result.unwrap().get()).unwrap();
     assert_eq!((&pong["status"], &pong["mode"]), (&json!("ok"), &json!("pool-worker")));
     assert_eq!((&pong["worker_id"], &pong["protocol"]), (&json!("v3-3.2"), &json!(1)));
     assert_eq!(pong["pid"].as_u64(), spawned.process.pid().map(u64::from));
-    link.prepare(request("no such command")).unwrap();
+    link.prepare(Outgoing::own("no such command", &args)).unwrap();
     link.send(&Progress::default()).await.unwrap();
     let raised = link.receive().await.unwrap().result.unwrap_err();
     assert_eq!(raised.to_string(), "Unknown command: no such command");

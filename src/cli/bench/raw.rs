@@ -51,16 +51,7 @@ impl RawWorker {
 
     /// The same codec, one write and one read, id check and envelope parse as the pools'.
     pub(super) async fn call(&mut self, command: &str, args: &Args) -> Result<(), Failure> {
-        let request = Outgoing {
-            command,
-            args,
-            session_id: Some("caller-0"),
-            extra: None,
-            call_id: None,
-            budget: None,
-            shadow: false,
-            unix: Clock::unix_now(),
-        };
+        let request = Outgoing { session_id: Some("caller-0"), ..Outgoing::own(command, args) };
         self.link.prepare(request).map_err(Failure::failed)?;
         self.link.send(&Progress::default()).await.map_err(Failure::failed)?;
         let reply = self.link.receive().await.map_err(Failure::failed)?;

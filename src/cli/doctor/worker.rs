@@ -147,17 +147,7 @@ async fn echo(link: &mut WorkerLink, pong: &Pong, limit: Duration) -> Check {
 }
 
 async fn ask(link: &mut WorkerLink, command: &str, args: &Args) -> Result<String, String> {
-    let request = Outgoing {
-        command,
-        args,
-        session_id: None,
-        extra: None,
-        call_id: None,
-        budget: None,
-        shadow: false,
-        unix: Clock::unix_now(),
-    };
-    link.prepare(request).map_err(|refusal| refusal.to_string())?;
+    link.prepare(Outgoing::own(command, args)).map_err(|refusal| refusal.to_string())?;
     let said = |error: LinkError| error.to_string();
     // Dropped here: the worker is killed, whatever it was sent.
     link.send(&Progress::default()).await.map_err(said)?;

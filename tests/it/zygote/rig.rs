@@ -92,17 +92,7 @@ impl Forked {
 
     pub(super) async fn send(&mut self, command: &str, args: Value) {
         let args = Args::parse(&args.to_string()).unwrap();
-        let request = Outgoing {
-            command,
-            args: &args,
-            session_id: None,
-            extra: None,
-            call_id: None,
-            budget: None,
-            shadow: false,
-            unix: Clock::unix_now(),
-        };
-        self.link.prepare(request).unwrap();
+        self.link.prepare(Outgoing::own(command, &args)).unwrap();
         self.link.send(&Progress::default()).await.unwrap();
     }
 
