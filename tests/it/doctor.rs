@@ -1,5 +1,7 @@
 //! `poolshift doctor`: each thing that can be missing gives its own finding, and says what to do.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -31,7 +33,7 @@ fn only(checks: &Value, failed: &[&str]) -> (String, String) {
 
 #[test]
 fn a_machine_that_can_run_it_is_told_so() {
-    let tool = Tool::new();
+    let tool = Tool::new().with_env("POOLSHIFT__WORKER__PYTHON_PATH", &interpreter());
     let ran = tool.run(&["doctor", "--json"]);
     let checks = checks(&ran);
     assert_eq!(ran.code, Some(0), "{checks}");
@@ -59,6 +61,28 @@ fn a_machine_that_can_run_it_is_told_so() {
     assert!(detail("frame").starts_with("echo of 1048576 bytes came back"), "{checks}");
     let text = tool.run(&["doctor"]);
     assert_eq!(text.stdout.lines().filter(|line| line.starts_with("ok ")).count(), names.len());
+}
+
+/// Python itself, where `python3` may be a launcher of it.
+fn interpreter() -> String {
+    let said = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    String::from_utf8(said.unwrap().stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_launcher_in_pythons_place_is_told_with_what_it_launches() {
+    let tool = Tool::new();
+    let python = interpreter();
+    let launcher = tool.write("python", &format!("#!/bin/sh\nexec {python} \"$@\"\n"));
+    fs::set_permissions(&launcher, Permissions::from_mode(0o755)).unwrap();
+    let launcher = launcher.to_str().unwrap();
+    let tool = tool.with_env("POOLSHIFT__WORKER__PYTHON_PATH", launcher);
+    let checks = checks(&tool.run(&["doctor", "--json"]));
+    let python_check = check(&checks, "python");
+    assert_eq!(python_check["ok"], true);
+    let text = |field: &str| python_check[field].as_str().unwrap().to_owned();
+    assert!(text("detail").contains(&format!("{launcher} is a script")), "{checks}");
+    assert!(text("fix").contains(&format!("python_path = \"{python}\"")), "{checks}");
 }
 
 #[test]
@@ -113,7 +137,7 @@ fn sixty_four_descriptors() {
 #[test]
 fn a_read_only_cache() {
     let tool = Tool::new();
-    std::fs::create_dir(tool.path("cache")).unwrap();
+    fs::create_dir(tool.path("cache")).unwrap();
     let script = "mount -t tmpfs -o ro none cache || exit 99; export XDG_CACHE_HOME=$PWD/cache \
                   HOME=$PWD/cache TMPDIR=$PWD/cache; POOLSHIFT doctor --json";
     let Some(ran) = tool.in_own_mounts(script) else { return };

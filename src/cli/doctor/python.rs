@@ -1,5 +1,11 @@
 //! Python itself, and our runtime for it.
 
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use poolshift::Lane;
 use poolshift::config::{Config, WorkerConfig, WorkerProgram};
 use poolshift::pool::WorkerId;
@@ -7,7 +13,6 @@ use poolshift::worker::command::{Program, WorkerCommand};
 use poolshift::worker::process::ProcessSpawner;
 use poolshift::worker::runtime::{caches, unpack};
 use poolshift::worker::{Process, Signal, Spawned, Spawner};
-use std::time::Duration;
 
 use crate::cli::doctor::check::Check;
 
@@ -43,10 +48,39 @@ pub(super) async fn version(worker: &WorkerConfig) -> Check {
     };
     let told = process.stderr_tail();
     match parse(&told) {
-        Some(version) if version >= OLDEST => Check::good("python", told),
+        Some(version) if version >= OLDEST => found(worker, told),
         Some(_) => Check::bad("python", format!("{told} is older than 3.9"), fix),
         None => Check::bad("python", format!("{path} is no Python ({exit}): {told}"), fix),
     }
+}
+
+/// A launcher, such as pyenv's, is a shell script in Python's place, and runs at every start.
+fn found(worker: &WorkerConfig, told: String) -> Check {
+    let own = worker.env.get("PATH").map(OsString::from);
+    let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+    let interpreter = told.lines().last().and_then(|line| line.split_once(' '));
+    match (launcher(&worker.python_path, &path), interpreter) {
+        (Some(script), Some((_, interpreter))) => Check::tight(
+            "python",
+            format!("{told}; {} is a script that looks for it at every start", script.display()),
+            format!("set [worker] python_path = \"{interpreter}\" to start workers sooner"),
+        ),
+        _ => Check::good("python", told),
+    }
+}
+
+/// The program's file, if that is a script.
+fn launcher(program: &str, path: &OsStr) -> Option<PathBuf> {
+    let file = match program.contains('/') {
+        true => PathBuf::from(program),
+        false => {
+            let all = std::env::split_paths(path).map(|folder| folder.join(program));
+            all.into_iter().find(|file| file.is_file())?
+        }
+    };
+    let mut start = [0; 2];
+    let read = File::open(&file).and_then(|mut file| file.read_exact(&mut start));
+    (read.is_ok() && &start == b"#!").then_some(file)
 }
 
 fn parse(told: &str) -> Option<(u32, u32)> {
