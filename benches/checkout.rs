@@ -1,0 +1,250 @@
+//! What the V3 pool adds to a call: its queue, lease, books and sessions, on workers that live in
+//! this process and answer at once. Beside it a checkout and checkin of deadpool, a pool of the
+//! same kind that runs no calls. Nanoseconds of wall time a call, medians of rounds that alternate.
+
+#![expect(clippy::print_stdout, reason = "a table is what it is for")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected is over")]
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, Pool as Deadpool, RecycleResult};
+use poolshift::clock::Clock;
+use poolshift::config::Config;
+use poolshift::v3_pool::V3Pool;
+use poolshift::worker::link::{Link, Progress};
+use poolshift::worker::wire::{HEADER_BYTES, Outgoing};
+use poolshift::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
+use poolshift::{Args, Call, Pool, WorkerId, shim};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+const WORKERS: usize = 8;
+const THREADS: usize = 2;
+const TASKS: [usize; 2] = [1, 64];
+
+/// Calls of a round, and rounds; but `cargo test --benches` only looks whether it still runs.
+fn effort() -> (usize, usize) {
+    let is_bench = std::env::args().any(|argument| argument == "--bench");
+    if is_bench { (256_000, 9) } else { (64, 1) }
+}
+
+/// What a worker has said and nobody has read.
+#[derive(Clone, Debug, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl AsyncWrite for Said {
+    /// Takes one whole request, and answers it.
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        frame: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let id = frame[HEADER_BYTES + b"{\"id\":".len()..].split(|byte| *byte == b',').next();
+        let (head, tail) = (b"{\"id\":", b",\"success\":true,\"result\":{\"status\":\"ok\"}}");
+        let id = id.unwrap();
+        let length = u32::try_from(head.len() + id.len() + tail.len()).unwrap();
+        let mut said = self.0.lock().unwrap();
+        said.extend_from_slice(&length.to_be_bytes());
+        [head, id, tail].into_iter().for_each(|part| said.extend_from_slice(part));
+        Poll::Ready(Ok(frame.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Said {
+    /// Pending for ever where nothing has been said: nobody reads who has not asked.
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut said = self.0.lock().unwrap();
+        if said.is_empty() {
+            return Poll::Pending;
+        }
+        let taken = said.len().min(buffer.remaining());
+        buffer.put_slice(&said[..taken]);
+        said.drain(..taken);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[derive(Debug)]
+struct AtOnce;
+
+impl Spawner for AtOnce {
+    type Reader = Said;
+    type Writer = Said;
+    type Process = Endless;
+
+    async fn spawn(&self, _: WorkerId) -> Result<SpawnedBy<Self>, String> {
+        let said = Said::default();
+        Ok(Spawned {
+            reader: said.clone(),
+            writer: said,
+            process: Endless(watch::Sender::new(false)),
+        })
+    }
+
+    fn command_line(&self) -> String {
+        "in this process".to_owned()
+    }
+
+    fn keeps_ledger(&self) -> bool {
+        false
+    }
+}
+
+/// Ends when it is signalled.
+#[derive(Debug)]
+struct Endless(watch::Sender<bool>);
+
+impl Process for Endless {
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn signal(&self, _: Signal) {
+        self.0.send_replace(true);
+    }
+
+    fn state(&self) -> Option<String> {
+        None
+    }
+
+    async fn dump_stacks(&self, _: Duration) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn exited(&self) -> String {
+        self.0.subscribe().wait_for(|ended| *ended).await.unwrap();
+        String::new()
+    }
+
+    fn abandon(&self) {}
+
+    fn resident_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn stderr_tail(&self) -> String {
+        String::new()
+    }
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Manager for Nothing {
+    type Type = ();
+    type Error = ();
+
+    async fn create(&self) -> Result<(), ()> {
+        Ok(())
+    }
+
+    async fn recycle(&self, (): &mut (), _: &Metrics) -> RecycleResult<()> {
+        Ok(())
+    }
+}
+
+/// Nanoseconds of one of `calls`, made by so many tasks.
+async fn timed<F: Future<Output = ()> + Send + 'static>(
+    tasks: usize,
+    calls: usize,
+    one: impl Fn() -> F + Clone + Send + 'static,
+) -> f64 {
+    let clock = Clock::start();
+    let mut all = JoinSet::new();
+    for _ in 0..tasks {
+        let one = one.clone();
+        all.spawn(async move {
+            for _ in 0..calls / tasks {
+                one().await;
+            }
+        });
+    }
+    all.join_all().await;
+    clock.now().since(poolshift::clock::Moment::ZERO).as_nanos() as f64 / calls as f64
+}
+
+/// The link alone: a request written and its reply read, by one who owns it.
+async fn linked(calls: usize, args: Args) -> f64 {
+    let said = Said::default();
+    let mut link = Link::new(said.clone(), said, 1 << 20);
+    let clock = Clock::start();
+    for _ in 0..calls {
+        link.prepare(Outgoing::own("echo", &args)).unwrap();
+        link.send(&Progress::default()).await.unwrap();
+        link.receive().await.unwrap().result.unwrap();
+    }
+    clock.now().since(poolshift::clock::Moment::ZERO).as_nanos() as f64 / calls as f64
+}
+
+async fn pool() -> Arc<V3Pool<AtOnce>> {
+    let mut config = Config::default();
+    (config.v3.size, config.v3.min_ready) = (WORKERS, WORKERS);
+    let sessions = shim::sessions(&config);
+    let started = V3Pool::start(&config.v3, &config.worker, AtOnce, sessions, Clock::start());
+    Arc::new(started.await.unwrap())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn measure(runtime: &Runtime, tasks: usize) -> [f64; 3] {
+    let (calls, rounds) = effort();
+    let args = Args::parse("{\"x\":1}").unwrap();
+    let pool = runtime.block_on(pool());
+    let peer = Deadpool::<Nothing>::builder(Nothing).max_size(WORKERS).build().unwrap();
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for _ in 0..rounds {
+        let (pool, peer, of) = (Arc::clone(&pool), peer.clone(), args.clone());
+        let call = move || {
+            let (pool, call) = (Arc::clone(&pool), Call::new("echo", of.clone()));
+            async move { drop(pool.call(call).await.result.unwrap()) }
+        };
+        let checkout = move || {
+            let peer = peer.clone();
+            async move { drop(peer.get().await.unwrap()) }
+        };
+        let alone = runtime.spawn(linked(calls, args.clone()));
+        times[0].push(runtime.block_on(alone).unwrap());
+        times[1].push(runtime.block_on(timed(tasks, calls, call)));
+        times[2].push(runtime.block_on(timed(tasks, calls, checkout)));
+    }
+    runtime.block_on(pool.drain(Duration::ZERO));
+    times.map(median)
+}
+
+fn main() {
+    let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
+    println!(
+        "{:>6}{:>12}{:>12}{:>12}{:>12}{:>9}",
+        "tasks", "call", "link alone", "the rest", "deadpool", "ratio"
+    );
+    for tasks in TASKS {
+        let [link, call, peer] = measure(&runtime, tasks);
+        let rest = call - link;
+        println!(
+            "{tasks:>6}{call:>9.0} ns{link:>9.0} ns{rest:>9.0} ns{peer:>9.0} ns{:>9.2}",
+            rest / peer
+        );
+    }
+}
