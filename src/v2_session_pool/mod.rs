@@ -87,6 +87,12 @@ impl<S: Spawner> V2SessionPool<S> {
         self.shell.wait_ready(workers, rounds).await
     }
 
+    /// The status but for `request`, the spread of calls' times: for who looks often.
+    #[must_use]
+    pub fn gauges(&self) -> PoolStatus {
+        self.shell.gauges()
+    }
+
     /// Counts and latencies of all calls so far.
     #[must_use]
     pub fn meter(&self) -> MeterSnapshot {

@@ -81,6 +81,12 @@ impl<S: Spawner> V3Pool<S> {
         self.shell.resize(size);
     }
 
+    /// The status but for `request`, the spread of calls' times: for who looks often.
+    #[must_use]
+    pub fn gauges(&self) -> PoolStatus {
+        self.shell.gauges()
+    }
+
     /// Counts and latencies of all calls so far.
     #[must_use]
     pub fn meter(&self) -> MeterSnapshot {

@@ -20,6 +20,19 @@ fn run(example: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The README's first line is `cargo run -- demo`. What that runs is what the default members name;
+/// cargo asks for `--bin` if they name two programs, or none.
+#[test]
+fn cargo_run_runs_the_tool() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = told["packages"].as_array().unwrap().iter();
+    let named: Vec<&str> = packages.filter_map(|it| it["default_run"].as_str()).collect();
+    assert_eq!(named, ["poolshift"]);
+}
+
 #[test]
 fn a_service_embeds_both_pools() {
     let told = run("embed", &[]);

@@ -8,30 +8,39 @@ use poolshift::router::policy::Percents;
 use poolshift::{Args, Call, Lane, Shim, ShimOptions};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::chaos::ChaosError;
+use crate::real::error::RealError;
 use crate::real::kernel::{Holdings, Kin, kin, settled};
+use crate::real::stop::Stop;
 
 /// Threads of the runtime: a host has more than one, and what they do must not depend on which.
 const THREADS: usize = 2;
 
-fn runtime() -> io::Result<Runtime> {
+pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()
 }
 
 /// Has the product make all that it makes once for the life of its process: a call in each lane,
 /// and an end without a drain. Gives the runtime for the run itself.
-pub(super) fn warm_up(config: &Config, mark: &str) -> Result<Runtime, ChaosError> {
+pub(super) fn warm_up(config: &Config, mark: &str, stop: &Stop) -> Result<Runtime, RealError> {
     let mut config = config.clone();
     (config.v2.size, config.v3.size) = (1, 1);
     let first = runtime()?;
-    let shim = first.block_on(async {
+    let calls = async {
         let percents = Some(Percents::all(Percent::ZERO));
         let shim = Shim::start(&config, ShimOptions { percents, ledger: None }).await?;
         for forced in [Lane::V2, Lane::V3] {
             let args = Args::parse(r#"{"tag": 0}"#).expect("it is an object");
             shim.call(Call { forced: Some(forced), ..Call::new("look", args) }).await;
         }
-        Ok::<_, ChaosError>(shim)
+        Ok(shim)
+    };
+    let shim = first.block_on(async {
+        tokio::select! {
+            biased;
+            // Dropped here: what has been started, with its runtime.
+            () = stop.asked() => Err(RealError::Interrupted),
+            shim = calls => shim,
+        }
     })?;
     // The tasks that would reap the workers go first, so that they are reaped without them.
     drop(first);

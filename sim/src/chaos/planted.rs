@@ -26,17 +26,33 @@ pub enum Planted {
     DescriptorLeft,
     /// A thread never ends.
     ThreadLeft,
+    /// More workers live than the pool may have.
+    WorkersTooMany,
+    /// Its books have a call that nobody made.
+    BooksWrong,
+    /// Callers are told long after their deadlines.
+    ToldLate,
+    /// A drain never ends.
+    DrainStuck,
 }
+
+/// Later than the longest deadline of a run with all that is allowed for, and sooner than callers
+/// give up.
+const LATE: Duration = Duration::from_millis(4_700);
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::AnswersSwapped,
         Self::CallLost,
         Self::CallRepeated,
         Self::ProcessLeft,
         Self::DescriptorLeft,
         Self::ThreadLeft,
+        Self::WorkersTooMany,
+        Self::BooksWrong,
+        Self::ToldLate,
+        Self::DrainStuck,
     ];
 
     /// The name on the command line.
@@ -49,16 +65,25 @@ impl Planted {
             Self::ProcessLeft => "process_left",
             Self::DescriptorLeft => "descriptor_left",
             Self::ThreadLeft => "thread_left",
+            Self::WorkersTooMany => "workers_too_many",
+            Self::BooksWrong => "books_wrong",
+            Self::ToldLate => "told_late",
+            Self::DrainStuck => "drain_stuck",
         }
     }
 }
 
 /// The pool behind lane V2 in a chaos run.
 pub(super) trait Legacy: Pool {
+    fn gauges(&self) -> PoolStatus;
     fn meter(&self) -> MeterSnapshot;
 }
 
 impl Legacy for V2SessionPool {
+    fn gauges(&self) -> PoolStatus {
+        self.gauges()
+    }
+
     fn meter(&self) -> MeterSnapshot {
         self.meter()
     }
@@ -102,8 +127,14 @@ impl Infected {
 }
 
 impl Legacy for Infected {
+    fn gauges(&self) -> PoolStatus {
+        self.pool.gauges()
+    }
+
     fn meter(&self) -> MeterSnapshot {
-        self.pool.meter()
+        let meter = self.pool.meter();
+        let unmade = u64::from(self.bug == Planted::BooksWrong);
+        MeterSnapshot { submitted: meter.submitted + unmade, ..meter }
     }
 }
 
@@ -120,11 +151,20 @@ impl Pool for Infected {
                 drop(self.pool.call(again).await);
             }
             Planted::ProcessLeft if is_first => self.leave_process(),
+            Planted::WorkersTooMany if is_first => {
+                // Those that both lanes may have, and one more.
+                (0..=2 * (self.status().size + 1)).for_each(|_| self.leave_process());
+            }
+            Planted::ToldLate => tokio::time::sleep(LATE).await,
             Planted::DescriptorLeft => std::mem::forget(std::fs::File::open("/dev/null")),
             Planted::ThreadLeft if is_first => {
                 std::thread::spawn(std::thread::park);
             }
-            Planted::ProcessLeft | Planted::ThreadLeft => {}
+            Planted::ProcessLeft
+            | Planted::ThreadLeft
+            | Planted::WorkersTooMany
+            | Planted::BooksWrong
+            | Planted::DrainStuck => {}
         }
         answer
     }
@@ -135,6 +175,9 @@ impl Pool for Infected {
 
     async fn drain(&self, limit: Duration) {
         self.pool.drain(limit).await;
+        if self.bug == Planted::DrainStuck {
+            std::future::pending().await
+        }
     }
 
     fn status(&self) -> PoolStatus {

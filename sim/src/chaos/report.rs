@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use poolshift::Outcome;
 use poolshift::meter::Series;
 use serde::Serialize;
 
 use crate::chaos::evidence::Evidence;
+use crate::chaos::memory::Resident;
 use crate::chaos::options::ChaosOptions;
 use crate::checkers::{Law, Tally};
 use crate::real::kernel::Holdings;
@@ -21,6 +23,8 @@ pub struct Report {
     pub seed: u64,
     /// How long calls were made.
     pub for_s: f64,
+    /// Whether that was less than planned, since the run was told to stop.
+    pub interrupted: bool,
     /// How often a worker was to be killed.
     pub kill_every_ms: f64,
     /// Workers of each lane.
@@ -76,6 +80,9 @@ pub struct Report {
 
 /// What was counted beside the trace.
 pub(super) struct Measured {
+    /// How long calls were made.
+    pub(super) lasted: Duration,
+    pub(super) is_interrupted: bool,
     pub(super) submitted: u64,
     pub(super) strikes: BTreeMap<&'static str, u64>,
     pub(super) policies: u64,
@@ -84,8 +91,7 @@ pub(super) struct Measured {
     pub(super) leaked: u64,
     /// By the host, before and after.
     pub(super) held: [Holdings; 2],
-    /// By the host, when it had settled and at the end.
-    pub(super) resident: [u64; 2],
+    pub(super) resident: Resident,
     pub(super) evidence: Evidence,
 }
 
@@ -95,12 +101,15 @@ impl Report {
         let recovery = |quantile| measured.recovery.quantile(quantile).as_secs_f64() * 1e3;
         let [before, after] = measured.held;
         let delta = |before: usize, after: usize| after as i64 - before as i64;
-        let [settled, end] = measured.resident.map(|bytes| bytes as f64 / f64::from(1 << 20));
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let Resident { settled, end } = measured.resident;
+        let (settled, end) = (mebibytes(settled), mebibytes(end));
         let violations = onlooker.violations().to_vec();
         let evidence = (!violations.is_empty()).then(|| measured.evidence.text(&violations));
         Self {
             seed: options.seed,
-            for_s: options.lasts.as_secs_f64(),
+            for_s: measured.lasted.as_secs_f64(),
+            interrupted: measured.is_interrupted,
             kill_every_ms: options.kill_every.as_secs_f64() * 1e3,
             workers: options.workers,
             start_method: options.start_method.clone(),
@@ -141,10 +150,11 @@ impl Report {
         let mut text = String::new();
         let verdict = if self.is_good() { "no law broken" } else { "BROKEN" };
         let Self { seed, for_s, workers, start_method, submitted, .. } = self;
+        let planned = if self.interrupted { ", interrupted" } else { "" };
         let _ = writeln!(
             text,
-            "{verdict}: seed {seed}, {for_s} s, {workers} workers a lane by {start_method}, \
-             {submitted} calls"
+            "{verdict}: seed {seed}, {for_s:.0} s{planned}, {workers} workers a lane by \
+             {start_method}, {submitted} calls"
         );
         for Broken { law, at_ns, what, .. } in &self.violations {
             let _ = writeln!(text, "  {law} at {:.3} s: {what}", *at_ns as f64 / 1e9);

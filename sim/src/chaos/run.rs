@@ -12,25 +12,28 @@ use poolshift::router::policy::Percents;
 use poolshift::shim::spawner;
 use poolshift::v2_session_pool::V2SessionPool;
 use poolshift::{Lane, Outcome, Pool, PoolStatus, Shim, ShimOptions, StartError};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::chaos::evidence::Evidence;
-use crate::chaos::host::{children, holdings, warm_up};
+use crate::chaos::host::{children, holdings, runtime, warm_up};
 use crate::chaos::load::{CALLERS_PER_WORKER, planned};
+use crate::chaos::memory::Memory;
 use crate::chaos::options::ChaosOptions;
 use crate::chaos::planted::{Infected, Legacy, Planted};
 use crate::chaos::report::{Measured, Report};
+use crate::chaos::strikes;
 use crate::chaos::watchman::Watchman;
-use crate::chaos::{ChaosError, strikes};
 use crate::checkers::Law;
 use crate::options::Options;
 use crate::real::caller::Caller;
+use crate::real::error::RealError;
 use crate::real::ground::ground;
-use crate::real::kernel::{Holdings, leftovers, resident_bytes};
+use crate::real::kernel::{Holdings, leftovers};
 use crate::real::ledgers::Ledgers;
 use crate::real::operators::Operators;
 use crate::real::recorder::Recorder;
 use crate::real::site::Site;
+use crate::real::stop::Stop;
 use crate::rng::Seed;
 use crate::trace::{CallNo, Closing, Event, LaneClosing};
 use crate::workload::{Acts, percent};
@@ -48,17 +51,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS_PER_SWEEP: u32 = 5;
 const LOOKS_PER_COUNT: u32 = 50;
 
-/// Allocators and caches have their size by then.
-const SETTLED_AFTER: Duration = Duration::from_secs(120);
-
-/// What resident memory may differ by without a leak.
-const NOISE_BYTES: i64 = 4 << 20;
-
 /// How much later a drain may end on a machine that has other work, too.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A shorter run is over before its memory has settled.
-const LONG_ENOUGH: Duration = Duration::from_secs(300);
+/// A fork lane's parent, which has the mark of a worker. Its successor starts when it is gone.
+const WARM_PARENTS: usize = 2;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
@@ -77,49 +74,69 @@ pub struct Progress {
 #[derive(Debug)]
 pub(super) struct Run<L> {
     pub(super) options: ChaosOptions,
-    pub(super) site: Site,
+    pub(super) site: Arc<Site>,
     pub(super) shim: Shim<L>,
     pub(super) recorder: Recorder<Evidence>,
     pub(super) watchman: Watchman,
+    stop: Stop,
     operators: Operators,
     config: Config,
     longest: Duration,
     calls: AtomicU64,
     policies: AtomicU64,
     strikes: Mutex<BTreeMap<&'static str, u64>>,
-    /// Resident memory when it had settled, and when the last call was made.
-    resident: [AtomicU64; 2],
+    memory: Memory,
     is_drained: AtomicBool,
     is_over: AtomicBool,
 }
 
-/// Runs it, and tells `progress` each second how far it is. Must not be called from within a tokio
-/// runtime: it has its own.
+/// Runs it, and tells `progress` each second how far it is. Told to `stop`, it makes no more calls,
+/// and reports what there was until then. Must not be called from within a tokio runtime: it has
+/// its own.
 ///
 /// # Errors
-/// If there can be no such run; what breaks in a run is in its report.
+/// If there can be no such run, or it was to stop at once; what breaks in a run is in its report.
 pub fn run(
     options: &ChaosOptions,
     planted: Option<Planted>,
+    stop: &Stop,
     progress: impl Fn(Progress) + Send + 'static,
-) -> Result<Report, ChaosError> {
+) -> Result<Report, RealError> {
     options.check()?;
-    let site = Site::open()?;
+    let site = Arc::new(Site::open()?);
+    let report = run_at(&site, options, planted, stop, progress);
+    if report.is_err() {
+        // Its workers die with the runtime it had; what they write to goes after them.
+        runtime()?.block_on(leftovers(&site.mark(), |_| false))?;
+    }
+    report
+}
+
+fn run_at(
+    site: &Arc<Site>,
+    options: &ChaosOptions,
+    planted: Option<Planted>,
+    stop: &Stop,
+    progress: impl Fn(Progress) + Send + 'static,
+) -> Result<Report, RealError> {
     let config = site.config(&options.settings())?;
-    let runtime = warm_up(&config, &site.mark())?;
-    runtime.block_on(async {
+    let runtime = warm_up(&config, &site.mark(), stop)?;
+    let made = async {
         let before = Holdings::now()?;
         let percents = Some(Percents::all(percent(FIRST_SHARE)));
         let start = ShimOptions { percents, ledger: Some(site.ledger()) };
+        let setting = Setting { options, site, config: &config, stop, before };
         match planted {
-            None => {
-                let shim = Shim::start(&config, start).await?;
-                play(options, site, &config, shim, before, progress).await
-            }
-            Some(bug) => {
-                let shim = infected(&config, start, bug, &site).await?;
-                play(options, site, &config, shim, before, progress).await
-            }
+            None => setting.play(Shim::start(&config, start).await?, progress).await,
+            Some(bug) => setting.play(infected(&config, start, bug, site).await?, progress).await,
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            // Dropped here: callers, pools and strikes, with the runtime that they are in.
+            () = stop.hurried() => Err(RealError::Interrupted),
+            report = made => report,
         }
     })
 }
@@ -129,7 +146,7 @@ async fn infected(
     options: ShimOptions,
     bug: Planted,
     site: &Site,
-) -> Result<Shim<Infected>, ChaosError> {
+) -> Result<Shim<Infected>, RealError> {
     let spawner = spawner(config, Lane::V2, options.ledger.clone());
     let shim = Shim::with_legacy(config, options, |clock, sessions| async move {
         let spawner = spawner.map_err(|error| StartError::Own(error.to_string()))?;
@@ -139,38 +156,48 @@ async fn infected(
     Ok(shim.await?)
 }
 
-async fn play<L: Legacy>(
-    options: &ChaosOptions,
-    site: Site,
-    config: &Config,
-    shim: Shim<L>,
+/// What a run is made of before it has pools.
+struct Setting<'a> {
+    options: &'a ChaosOptions,
+    site: &'a Arc<Site>,
+    config: &'a Config,
+    stop: &'a Stop,
     before: Holdings,
-    progress: impl Fn(Progress) + Send + 'static,
-) -> Result<Report, ChaosError> {
-    let ground = ground(config, options.seed);
-    let longest = ground.lanes.iter().map(|lane| lane.terms.budget).max().unwrap_or_default();
-    let ledgers = Ledgers::of(&site.ledger());
-    let recorder = Recorder::begin(shim.clock(), &ground, ledgers, Evidence::default());
-    let operators = Operators::begin(Percents::all(percent(FIRST_SHARE)), &shim, &recorder);
-    let run = Arc::new(Run {
-        recorder,
-        operators,
-        options: options.clone(),
-        site,
-        shim,
-        watchman: Watchman::default(),
-        config: config.clone(),
-        longest,
-        calls: AtomicU64::new(0),
-        policies: AtomicU64::new(0),
-        strikes: Mutex::default(),
-        resident: Default::default(),
-        is_drained: AtomicBool::new(false),
-        is_over: AtomicBool::new(false),
-    });
-    run.everything(progress).await?;
-    let run = Arc::into_inner(run).expect("every task of the run is over");
-    run.settle(before).await
+}
+
+impl Setting<'_> {
+    async fn play<L: Legacy>(
+        &self,
+        shim: Shim<L>,
+        progress: impl Fn(Progress) + Send + 'static,
+    ) -> Result<Report, RealError> {
+        let Self { options, site, config, stop, before } = *self;
+        let ground = ground(config, options.seed);
+        let longest = ground.lanes.iter().map(|lane| lane.terms.budget).max().unwrap_or_default();
+        let ledgers = Ledgers::of(&site.ledger());
+        let recorder = Recorder::begin(shim.clock(), &ground, ledgers, Evidence::default());
+        let operators = Operators::begin(Percents::all(percent(FIRST_SHARE)), &shim, &recorder);
+        let run = Arc::new(Run {
+            recorder,
+            operators,
+            options: options.clone(),
+            site: Arc::clone(site),
+            shim,
+            stop: stop.clone(),
+            watchman: Watchman::default(),
+            config: config.clone(),
+            longest,
+            calls: AtomicU64::new(0),
+            policies: AtomicU64::new(0),
+            strikes: Mutex::default(),
+            memory: Memory::default(),
+            is_drained: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+        });
+        let lasted = run.everything(progress).await?;
+        let run = Arc::into_inner(run).expect("every task of the run is over");
+        run.settle(before, lasted).await
+    }
 }
 
 impl<L: Legacy> Run<L> {
@@ -179,7 +206,7 @@ impl<L: Legacy> Run<L> {
     }
 
     /// V2's, then V3's.
-    pub(super) fn statuses(&self) -> [PoolStatus; 2] {
+    fn statuses(&self) -> [PoolStatus; 2] {
         let router = self.shim.router();
         [router.legacy().status(), router.next().status()]
     }
@@ -189,31 +216,42 @@ impl<L: Legacy> Run<L> {
         *strikes.entry(strike).or_default() += 1;
     }
 
-    /// All tasks, to the end of both drains.
+    /// All tasks, to the end of both drains. Gives how long calls were made.
     async fn everything(
         self: &Arc<Self>,
         progress: impl Fn(Progress) + Send + 'static,
-    ) -> io::Result<()> {
-        let from = self.clock().now();
+    ) -> io::Result<Duration> {
+        let clock = self.clock();
+        let from = clock.now();
         let until = from + self.options.lasts;
         let mut tasks = JoinSet::new();
         for caller in 0..self.options.workers * CALLERS_PER_WORKER {
             tasks.spawn(Arc::clone(self).call(caller as u64));
         }
-        tasks.spawn(strikes::kill(Arc::clone(self), from, until));
-        tasks.spawn(strikes::hold(Arc::clone(self), from, until));
-        tasks.spawn(Arc::clone(self).operate(from, until));
+        let rest = [
+            tasks.spawn(strikes::kill(Arc::clone(self), from, until)),
+            tasks.spawn(strikes::hold(Arc::clone(self), from, until)),
+            tasks.spawn(Arc::clone(self).operate(from, until)),
+        ];
         let watch = tokio::spawn(Arc::clone(self).watch(from, progress));
-        self.clock().sleep_until(until).await;
-        self.resident[1].store(resident_bytes()?, Ordering::Relaxed);
+        let lasted = tokio::select! {
+            () = clock.sleep_until(until) => self.options.lasts,
+            () = self.stop.asked() => {
+                // A worker that stands still meanwhile is killed by the drain.
+                rest.iter().for_each(AbortHandle::abort);
+                clock.now().since(from)
+            }
+        };
+        self.memory.close()?;
         self.drain().await;
         self.is_drained.store(true, Ordering::Relaxed);
         while let Some(ended) = tasks.join_next().await {
-            let panic = ended.err().map(|error| error.to_string());
+            let panic = ended.err().filter(JoinError::is_panic).map(|error| error.to_string());
             self.recorder.judge(Law::L6, panic.is_none(), || panic.unwrap_or_default());
         }
         self.is_over.store(true, Ordering::Relaxed);
-        watch.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        watch.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        Ok(lasted)
     }
 
     /// One call after the other, until the pools take no more.
@@ -273,9 +311,9 @@ impl<L: Legacy> Run<L> {
         from: Moment,
         progress: impl Fn(Progress) + Send + 'static,
     ) -> io::Result<()> {
-        let settled = from + SETTLED_AFTER.min(self.options.lasts / 5);
         // A worker of each lane may have a successor beside it while it is recycled.
-        let most = 2 * (self.options.workers + 1);
+        let parents = if self.options.start_method == "spawn" { 0 } else { WARM_PARENTS };
+        let most = 2 * (self.options.workers + 1) + parents;
         for look in 1.. {
             if self.is_over.load(Ordering::Relaxed) {
                 return Ok(());
@@ -283,10 +321,8 @@ impl<L: Legacy> Run<L> {
             let now = self.clock().now();
             self.clock().sleep_until(now + LOOK_EVERY).await;
             let now = self.clock().now();
-            self.watchman.look(now, &self.shim.router().next().status());
-            if now >= settled && self.resident[0].load(Ordering::Relaxed) == 0 {
-                self.resident[0].store(resident_bytes()?, Ordering::Relaxed);
-            }
+            self.watchman.look(now, &self.shim.router().next().gauges());
+            self.memory.look(now.since(from), self.options.lasts)?;
             if look % LOOKS_PER_SWEEP == 0 {
                 self.recorder.sweep();
                 self.recorder.ask(|onlooker, evidence| {
@@ -315,9 +351,11 @@ impl<L: Legacy> Run<L> {
     }
 
     /// Both pools are drained: what is left, and what is held once the shim is gone too.
-    async fn settle(self, before: Holdings) -> Result<Report, ChaosError> {
+    async fn settle(self, before: Holdings, lasted: Duration) -> Result<Report, RealError> {
         let mark = self.site.mark();
-        let mut left = leftovers(&mark).await?;
+        // The parents of forked workers are there for as long as the pools.
+        let is_forked = self.options.start_method != "spawn";
+        let mut left = leftovers(&mark, |kin| is_forked && kin.is_child).await?;
         let [v2, v3] = self.statuses();
         let restarts = v2.restarts + v3.restarts;
         let router = self.shim.router();
@@ -334,17 +372,17 @@ impl<L: Legacy> Run<L> {
         onlooker.judge(Law::S17, after == before, || {
             format!("the host holds {after:?}, and held {before:?} before")
         });
-        let resident = self.resident.map(AtomicU64::into_inner);
-        let growth = resident[1] as i64 - resident[0] as i64;
-        let is_long = self.options.lasts >= LONG_ENOUGH;
-        onlooker.judge(Law::S18, !is_long || growth <= NOISE_BYTES, || {
-            format!("resident memory has grown by {growth} bytes")
+        let resident = self.memory.resident();
+        onlooker.judge(Law::S18, resident.is_steady(lasted), || {
+            format!("resident memory has grown from {} to {} bytes", resident.settled, resident.end)
         });
         let strikes = self.strikes.into_inner().expect("nothing panics while it counts");
         Ok(Report::of(
             &self.options,
             &onlooker,
             &Measured {
+                lasted,
+                is_interrupted: lasted < self.options.lasts,
                 submitted: self.calls.into_inner(),
                 strikes,
                 policies: self.policies.into_inner(),

@@ -38,6 +38,10 @@ pub(super) async fn kill<L: Legacy>(run: Arc<Run<L>>, from: Moment, until: Momen
             return;
         }
         run.clock().sleep_until(at).await;
+        // A host that stalls is late with all that follow, and what it has not done is left out.
+        if run.clock().now() >= until {
+            return;
+        }
         let mut stream = Seed(run.options.seed).stream(Domain::Strike, KILLS, n.into());
         let Some((lane, victim, pid)) = victim(&run, &mut stream) else { continue };
         if lane == Lane::V3 {
@@ -95,7 +99,8 @@ fn victim<L: Legacy>(run: &Run<L>, stream: &mut Stream) -> Option<(Lane, WorkerS
     let of = |lane, workers: Vec<WorkerStatus>| {
         workers.into_iter().filter_map(move |worker| Some((lane, worker.pid?, worker)))
     };
-    let [v2, v3] = run.statuses();
+    let router = run.shim.router();
+    let (v2, v3) = (router.legacy().gauges(), router.next().gauges());
     let mut living: Vec<_> = of(Lane::V2, v2.workers).chain(of(Lane::V3, v3.workers)).collect();
     let lot = stream.below(living.len().max(1) as u64) as usize;
     let (lane, pid, worker) = (lot < living.len()).then(|| living.swap_remove(lot))?;

@@ -8,7 +8,9 @@ use clap::Args;
 use poolshift_sim::chaos::options::ChaosOptions;
 use poolshift_sim::chaos::planted::Planted;
 use poolshift_sim::chaos::report::Report;
-use poolshift_sim::chaos::{ChaosError, Progress, run};
+use poolshift_sim::chaos::{Progress, run};
+use poolshift_sim::real::error::RealError;
+use poolshift_sim::real::stop::Stop;
 
 use crate::cli::failure::{Failure, print};
 
@@ -49,7 +51,8 @@ pub(crate) fn chaos(args: &ChaosArgs, json: bool) -> Result<(), Failure> {
     };
     let planted = args.planted.as_deref().map(planted).transpose()?;
     let lasts = options.lasts;
-    let report = run(&options, planted, move |now| progress(now, lasts));
+    let stop = Stop::listen(true).map_err(RealError::from).map_err(failure)?;
+    let report = run(&options, planted, &stop, move |now| progress(now, lasts));
     clear_progress();
     let report = report.map_err(failure)?;
     let evidence = report.evidence.as_ref().and_then(|text| write(args, text));
@@ -57,14 +60,19 @@ pub(crate) fn chaos(args: &ChaosArgs, json: bool) -> Result<(), Failure> {
         true => serde_json::to_string(&report).expect("a report is plain data") + "\n",
         false => text(&report, evidence.as_ref()),
     };
-    print(&printed, if report.is_good() { Ok(()) } else { Err(Failure::Gate) })
+    let verdict = match (report.interrupted, report.is_good()) {
+        (true, _) => Err(Failure::Interrupted),
+        (false, true) => Ok(()),
+        (false, false) => Err(Failure::Gate),
+    };
+    print(&printed, verdict)
 }
 
-fn failure(error: ChaosError) -> Failure {
+fn failure(error: RealError) -> Failure {
     match error {
-        ChaosError::Impossible(error) => Failure::Usage(error.to_string()),
-        ChaosError::Config(error) => Failure::Usage(error.to_string()),
-        ChaosError::Shim(_) | ChaosError::Io(_) => Failure::Failed(error.to_string()),
+        RealError::Impossible(_) | RealError::Config(_) => Failure::Usage(error.to_string()),
+        RealError::Shim(_) | RealError::Io(_) => Failure::Failed(error.to_string()),
+        RealError::Interrupted => Failure::Interrupted,
     }
 }
 

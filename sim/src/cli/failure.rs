@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A file that it was given cannot be used: exit 4.
     Input(String),
+    /// It was told to stop, and has said what there was to say: exit 130.
+    Interrupted,
     /// The report could not be written: exit 1.
     Output(io::Error),
 }
@@ -29,6 +31,7 @@ impl Failure {
             Self::Usage(_) => ExitCode::from(2),
             Self::Gate => ExitCode::from(3),
             Self::Input(_) => ExitCode::from(4),
+            Self::Interrupted => ExitCode::from(130),
             Self::Output(_) | Self::Failed(_) => ExitCode::from(1),
         }
     }
@@ -37,6 +40,7 @@ impl Failure {
     pub(crate) fn explain(&self) {
         let text = match self {
             Self::Broken | Self::Gate => return,
+            Self::Interrupted => "interrupted".to_owned(),
             Self::Usage(text) | Self::Input(text) | Self::Failed(text) => text.clone(),
             Self::Untested(laws) => format!(
                 "{laws} were not put to the test: raise --calls, a full run takes some 50000"

@@ -26,7 +26,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a law was broken, 2 usage, \
-    3 a law was broken among real processes, or two worlds differ, 4 bad input file.";
+    3 a law was broken among real processes, or two worlds differ, 4 bad input file, \
+    130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

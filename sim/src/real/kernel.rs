@@ -57,6 +57,8 @@ pub struct Kin {
     pub leads: bool,
     /// Whether it has ended and was not reaped.
     pub is_zombie: bool,
+    /// Whether it was started by this process, and not by one of the others.
+    pub is_child: bool,
 }
 
 impl Kin {
@@ -68,35 +70,48 @@ impl Kin {
 }
 
 /// All processes whose environment has the mark in it, wherever they went, and all children of
-/// this process, which a zombie still is when its environment has gone.
+/// this process and of the marked ones, which a zombie still is when its environment has gone.
 ///
 /// # Errors
 /// If `/proc` cannot be listed.
 pub fn kin(mark: &str) -> io::Result<Vec<Kin>> {
     let own = std::process::id();
-    let mut kin = Vec::new();
+    let (mut kin, mut zombies) = (Vec::new(), Vec::new());
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         // It may end while it is looked at.
         let Some(Stat { state, parent, group }) = Stat::of(pid) else { continue };
         let is_marked = pid != own && has(pid, mark);
-        if parent == own || is_marked {
-            kin.push(Kin { pid, is_marked, leads: group == pid, is_zombie: state == 'Z' });
+        let one = Kin {
+            pid,
+            is_marked,
+            leads: group == pid,
+            is_zombie: state == 'Z',
+            is_child: parent == own,
+        };
+        if one.is_child || is_marked {
+            kin.push(one);
+        } else if one.is_zombie {
+            zombies.push((parent, one));
         }
     }
+    // A warm parent has to reap what it forked.
+    let parents: Vec<u32> = kin.iter().filter(|kin| kin.is_marked).map(|kin| kin.pid).collect();
+    zombies.retain(|(parent, _)| parents.contains(parent));
+    kin.extend(zombies.into_iter().map(|(_, zombie)| zombie));
     Ok(kin)
 }
 
-/// What lives on of the run's workers and of what they started, when there is no more hope that it
-/// goes. Of a zombie nobody can say whose it was.
+/// What lives on of the run's workers and of what they started, but for who `may_stay`, when there
+/// is no more hope that it goes. Of a zombie nobody can say whose it was.
 ///
 /// # Errors
 /// As [`kin`].
-pub async fn leftovers(mark: &str) -> io::Result<Vec<Kin>> {
+pub async fn leftovers(mark: &str, may_stay: impl Fn(&Kin) -> bool) -> io::Result<Vec<Kin>> {
     let look = || {
         let mut left = kin(mark)?;
-        left.retain(|kin| kin.is_marked);
+        left.retain(|kin| kin.is_marked && !may_stay(kin));
         Ok(left)
     };
     settled(look, Vec::is_empty).await
@@ -156,5 +171,26 @@ impl Stat {
             parent: fields.next()?.parse().ok()?,
             group: fields.next()?.parse().ok()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A warm parent's, whose environment has gone with it.
+    #[tokio::test]
+    async fn a_zombie_is_seen_though_only_its_parent_has_the_mark() {
+        let mark = format!("SIM_KERNEL_TEST={}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "true & exec sleep 60"]).env(name, value);
+        let mut parent = shell.spawn().unwrap();
+        let of_it = |kin: &Vec<Kin>| kin.iter().any(|kin| kin.is_zombie && !kin.is_marked);
+        let seen = settled(|| kin(&mark), of_it).await.unwrap();
+        parent.kill().and_then(|()| parent.wait()).unwrap();
+        assert!(of_it(&seen), "{seen:?}");
     }
 }

@@ -5,6 +5,7 @@
 //!   order, with what the workers noted in their [`ledgers`], under the eyes of the
 //!   [`Onlooker`](crate::shell_rig::onlooker::Onlooker).
 //! - [`kernel`] is what the operating system knows: processes, descriptors, threads, memory.
+//! - [`stop`] is how a run is told to; [`error`] says why there was none.
 //! - [`mod@replay`] runs a plan file in this world and compares: `stage` plays it, `means` says how
 //!   its events are done and which cannot be, [`ending`] is what is compared.
 //!
@@ -17,6 +18,7 @@
 
 pub(crate) mod caller;
 pub mod ending;
+pub mod error;
 pub(crate) mod ground;
 pub mod kernel;
 pub mod ledgers;
@@ -26,3 +28,4 @@ pub mod recorder;
 pub mod replay;
 pub mod site;
 mod stage;
+pub mod stop;

@@ -18,7 +18,8 @@ const FILES: [(&str, &str); 2] = [
 /// Names the site's folder to its workers. Only they have it, so it also marks them.
 const MARK: &str = "FAULTY";
 
-/// What chooses another Python.
+/// What chooses another Python, and the only thing that the environment has a say in: a setting of
+/// its own would make another run of the same options, and laws are judged by those.
 const PYTHON_PATH: &str = "POOLSHIFT__WORKER__PYTHON_PATH";
 
 /// A folder with the app and the workers' ledgers; removed when it is dropped.
@@ -68,14 +69,15 @@ impl Site {
         fs::write(self.path().join(format!("birth.{lane}-{worker}")), how)
     }
 
-    /// The config that `settings` has, for workers that run the app here. Read as any config is:
-    /// `POOLSHIFT__SECTION__KEY` in the environment is stronger.
+    /// The config that `settings` has, for workers that run the app here. Of the environment only
+    /// `POOLSHIFT__WORKER__PYTHON_PATH` counts.
     ///
     /// # Errors
     /// If the config reader refuses it.
     pub fn config(&self, settings: &str) -> Result<Config, ConfigError> {
-        let env = environment();
-        let is_chosen = env.iter().any(|(name, _)| name == PYTHON_PATH);
+        let mut env = environment();
+        env.retain(|(name, _)| name == PYTHON_PATH);
+        let is_chosen = !env.is_empty();
         let mut config = Config::parse("settings", settings, env)?;
         let worker = &mut config.worker;
         if !is_chosen {

@@ -17,13 +17,13 @@ use crate::hazard::{Hazard, Strike};
 use crate::plan::Plan;
 use crate::real::caller::Caller;
 use crate::real::ending::Endings;
+use crate::real::error::RealError;
 use crate::real::ground::ground;
 use crate::real::kernel::{leftovers, signal};
 use crate::real::ledgers::Ledgers;
 use crate::real::means;
 use crate::real::operators::Operators;
 use crate::real::recorder::Recorder;
-use crate::real::replay::ReplayError;
 use crate::real::site::Site;
 use crate::source::Milestone;
 use crate::timeline::Opening;
@@ -41,7 +41,7 @@ pub(super) type Played = (Endings, Opening, Vec<Broken>);
 
 /// All that the tasks of a run share.
 struct Stage {
-    site: Site,
+    site: Arc<Site>,
     shim: Shim,
     recorder: Recorder<(Endings, Opening)>,
     longest: Duration,
@@ -56,9 +56,9 @@ struct Stage {
 pub(super) async fn play(
     plan: &Plan,
     slower: u32,
-    site: Site,
+    site: &Arc<Site>,
     config: &Config,
-) -> Result<Played, ReplayError> {
+) -> Result<Played, RealError> {
     let percents = Percents::all(plan.options.operators.percent);
     let options = ShimOptions { percents: Some(percents), ledger: Some(site.ledger()) };
     let shim = Shim::start(config, options).await?;
@@ -72,7 +72,7 @@ pub(super) async fn play(
     let recorder = Recorder::begin(clock, &ground, Ledgers::of(&site.ledger()), both);
     let operators = Operators::begin(percents, &shim, &recorder);
     let stage = Arc::new(Stage {
-        site,
+        site: Arc::clone(site),
         shim,
         recorder,
         longest: ground.lanes.iter().map(|lane| lane.terms.budget).max().unwrap_or_default(),
@@ -178,7 +178,7 @@ impl Stage {
 
     /// What is left when both pools are drained, and what they say of themselves.
     async fn settle(self) -> io::Result<Played> {
-        let left = leftovers(&self.site.mark()).await?;
+        let left = leftovers(&self.site.mark(), |_| false).await?;
         self.recorder.judge(Law::S17, left.is_empty(), || format!("left behind: {left:?}"));
         let router = self.shim.router();
         let closing = |status, meter| LaneClosing { status, meter, processes: 0 };

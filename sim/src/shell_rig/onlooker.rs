@@ -19,6 +19,10 @@ const TOLD_AFTER: Duration = Duration::from_millis(253);
 /// was told, so an execution that comes later breaks S2: its call is unknown.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// In real time at most so many of these calls a worker: the memory of a run that is made faster
+/// must not look like a leak. No worker does as many in the few seconds for which it may have one.
+const REMEMBERED_A_WORKER: usize = 2048;
+
 /// More breaches than this are counted and not told: the first ones say what is wrong.
 const TOLD: usize = 100;
 
@@ -249,8 +253,14 @@ impl Onlooker {
 
     /// Forgets what is over for so long that nothing may come of it.
     fn forget(&mut self, now: Moment) {
+        let most = match (&self.ground, self.slack) {
+            (Some(Ground { lanes: [v2, v3], .. }), Some(_)) => {
+                REMEMBERED_A_WORKER * (v2.terms.size + v3.terms.size)
+            }
+            _ => usize::MAX,
+        };
         while let Some((over, call)) = self.over.front()
-            && now.since(*over) > REMEMBERED
+            && (now.since(*over) > REMEMBERED || self.over.len() > most)
         {
             self.calls.remove(call);
             self.over.pop_front();

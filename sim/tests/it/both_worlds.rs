@@ -9,6 +9,10 @@ use poolshift::{Outcome, Ran};
 use poolshift_sim::plan::Plan;
 use poolshift_sim::real::ending::Ending;
 use poolshift_sim::real::replay::{Compared, Replayed, replay};
+use poolshift_sim::real::stop::Stop;
+use rustix::process::Signal;
+
+use crate::chaos::Interrupted;
 
 /// Those of the planted bugs' plans in which nothing is decided within what a real host needs for
 /// a wake-up.
@@ -32,7 +36,8 @@ fn both(folder: &str, name: &str) -> Replayed {
     let text = std::fs::read_to_string(path(folder, name)).unwrap();
     let plan = Plan::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(plan.to_text(), text, "{name} is not as it would be written");
-    let replayed = replay(&plan, SLOWER).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let replayed =
+        replay(&plan, SLOWER, &Stop::never()).unwrap_or_else(|error| panic!("{name}: {error}"));
     let differing: Vec<&Compared> = replayed.calls.iter().filter(|call| call.differs()).collect();
     let Replayed { broken, missing, .. } = &replayed;
     assert!(replayed.is_good(), "{name}: {differing:#?} {broken:#?} {missing:#?}");
@@ -100,7 +105,7 @@ fn worlds_that_differ_are_a_failed_comparison() {
     let folder = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(path("plans", "half_sent_again")).unwrap();
     let plan = Plan::parse(&text).unwrap();
-    let mut replayed = replay(&plan, 1).unwrap();
+    let mut replayed = replay(&plan, 1, &Stop::never()).unwrap();
     assert!(replayed.is_good());
     let simulated = replayed.calls[0].simulated.as_mut().unwrap();
     assert_eq!(*simulated, Ending { outcome: Outcome::WorkerLost, ran: Some(Ran::Maybe) });
@@ -131,10 +136,19 @@ fn a_plan_that_is_too_much_for_a_host_is_refused() {
     };
     let (code, told) = replay(&[large.to_str().unwrap(), "--real"]);
     assert_eq!(code, Some(4), "{told}");
-    assert!(told.contains("a lane's size is 65: at most 64"), "{told}");
+    assert!(told.contains("a lane's size is 65: 1 to 64 are possible on real processes"), "{told}");
     let plan = path("plans", "half_sent_again");
     for args in [&["--slower", "2"][..], &["--real", "--slower", "0"]] {
         let (code, told) = replay(&[&[plan.to_str().unwrap()], args].concat());
         assert_eq!(code, Some(2), "{told}");
     }
+}
+
+#[test]
+fn a_replay_that_is_told_to_stop_leaves_nothing() {
+    let plan = path("both_worlds", "lies");
+    let args = ["replay", plan.to_str().unwrap(), "--real", "--slower", "5"];
+    let run = Interrupted::begin(&args);
+    run.signal(Signal::TERM);
+    assert_eq!(run.ended(), "");
 }

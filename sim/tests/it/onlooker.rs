@@ -7,6 +7,7 @@ use poolshift::machine::Sent;
 use poolshift::meter::MeterSnapshot;
 use poolshift::router::policy::Reason;
 use poolshift::{Class, Lane, Outcome, PoolStatus, Ran, WorkerId};
+use poolshift_sim::options::Options;
 use poolshift_sim::shell_rig::onlooker::{Figures, Onlooker};
 use poolshift_sim::trace::{CallNo, Closing, Event, ExitHow, Frame, LaneClosing, Stamp, Watcher};
 
@@ -139,6 +140,29 @@ fn a_call_is_forgotten_a_minute_after_its_end_and_may_not_be_executed_then() {
     let trace = |at| [submit(CALL), lost, executed_at(at)];
     assert_eq!(broken(&trace(60)), [""; 0]);
     assert_eq!(broken(&trace(61)), ["S2"]);
+}
+
+/// The judge lives in the process that it judges: twice the calls must not look like a leak.
+#[test]
+fn in_real_time_the_calls_that_are_remembered_are_bounded_by_the_workers_too() {
+    const REMEMBERED: u64 = 2 * 2048;
+    let mut options = Options::default();
+    options.lanes.iter_mut().for_each(|lane| lane.terms.size = 1);
+    let ground = options.ground(1);
+    let broken = |onlooker: Onlooker, newer: u64| {
+        let mut onlooker = onlooker;
+        onlooker.begin(&ground);
+        let left = |call| (2, None, Event::Cancel { call });
+        let newer = (100..100 + newer).map(CallNo).flat_map(|call| [submit(call), left(call)]);
+        let lost = [submit(CALL), done(Outcome::WorkerLost, Ran::Maybe, None)];
+        let trace: Vec<Told> = lost.into_iter().chain(newer).chain([executes(Lane::V3)]).collect();
+        let onlooker = told(onlooker, &trace);
+        onlooker.violations().iter().map(|broken| broken.law).collect::<Vec<_>>()
+    };
+    let in_real_time = || Onlooker::of_real_time(SLACK);
+    assert_eq!(broken(in_real_time(), REMEMBERED - 1), [""; 0]);
+    assert_eq!(broken(in_real_time(), REMEMBERED), ["S2"]);
+    assert_eq!(broken(Onlooker::default(), REMEMBERED), [""; 0], "the rig's runs are short");
 }
 
 #[test]

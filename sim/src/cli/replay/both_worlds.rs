@@ -5,7 +5,9 @@ use std::path::Path;
 
 use poolshift_sim::plan::Plan;
 use poolshift_sim::real::ending::Ending;
-use poolshift_sim::real::replay::{Compared, ReplayError, Replayed, replay as replay_plan};
+use poolshift_sim::real::error::RealError;
+use poolshift_sim::real::replay::{Compared, Replayed, replay as replay_plan};
+use poolshift_sim::real::stop::Stop;
 use poolshift_sim::timeline::timeline;
 use poolshift_sim::verdict::Broken;
 use serde::Serialize;
@@ -35,7 +37,9 @@ struct Call {
 
 pub(super) fn replay(path: &Path, slower: u32, json: bool) -> Result<(), Failure> {
     let plan = read(path, Plan::parse)?;
-    let replayed = replay_plan(&plan, slower).map_err(|error| failure(&error))?;
+    let stop = Stop::listen(false).map_err(RealError::from);
+    let replayed = stop.and_then(|stop| replay_plan(&plan, slower, &stop));
+    let replayed = replayed.map_err(|error| failure(&error))?;
     let told = timeline(&replayed.trace, &replayed.broken);
     let printed = match json {
         true => {
@@ -47,10 +51,11 @@ pub(super) fn replay(path: &Path, slower: u32, json: bool) -> Result<(), Failure
     print(&printed, if replayed.is_good() { Ok(()) } else { Err(Failure::Gate) })
 }
 
-fn failure(error: &ReplayError) -> Failure {
+fn failure(error: &RealError) -> Failure {
     match error {
-        ReplayError::TooMuch { .. } | ReplayError::Config(_) => Failure::Input(error.to_string()),
-        ReplayError::Shim(_) | ReplayError::Io(_) => Failure::Failed(error.to_string()),
+        RealError::Impossible(_) | RealError::Config(_) => Failure::Input(error.to_string()),
+        RealError::Shim(_) | RealError::Io(_) => Failure::Failed(error.to_string()),
+        RealError::Interrupted => Failure::Interrupted,
     }
 }
 
