@@ -127,16 +127,16 @@ pub enum CallError {
         run: Duration,
         /// Whether the worker accepted a byte of it.
         ran: Ran,
-        /// What its worker left behind.
-        post_mortem: PostMortem,
+        /// What its worker left behind; boxed, since every answer has room for an error.
+        post_mortem: Box<PostMortem>,
     },
     /// Its worker died.
     #[error("the worker died{post_mortem}")]
     WorkerLost {
         /// Whether the worker accepted a byte of it.
         ran: Ran,
-        /// What its worker left behind.
-        post_mortem: PostMortem,
+        /// What its worker left behind; boxed, since every answer has room for an error.
+        post_mortem: Box<PostMortem>,
     },
     /// The worker that held its session died before this call was sent.
     #[error("the worker that held session \"{session}\" died; the next call starts afresh")]

@@ -39,6 +39,8 @@ pub(super) struct Desk<M, S: Spawner> {
     pub(super) armed: Moment,
     /// Who has got mail and is to be woken when the lock is let go.
     pub(super) rings: Vec<Arc<Bell<S>>>,
+    /// Whose caller holds the lock: it takes its mail when it lets go, and needs no waking.
+    pub(super) at_desk: Option<Ticket>,
     /// What was published last.
     pub(super) progress: Progress,
     next_ticket: u64,
@@ -140,6 +142,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             start_error: None,
             armed: Moment::NEVER,
             rings: Vec::new(),
+            at_desk: None,
             progress: Progress { untried, ..Progress::default() },
             next_ticket: 0,
         }
@@ -230,7 +233,9 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         booking.dispatched = Some(now);
         booking.worker = Some(worker);
         booking.bell.grant(lease);
-        self.rings.push(Arc::clone(&booking.bell));
+        if self.at_desk != Some(call) {
+            self.rings.push(Arc::clone(&booking.bell));
+        }
     }
 
     fn lease(&mut self, worker: WorkerId, holder: Option<Ticket>) -> Lease<S> {
@@ -266,7 +271,9 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
             self.ledger.record(&booking.command, end.outcome(), ran, booking.again);
         }
         booking.bell.finish(Finished { end, ran, worker: booking.worker, timing });
-        self.rings.push(booking.bell);
+        if self.at_desk != Some(call) {
+            self.rings.push(booking.bell);
+        }
     }
 
     /// The worker answered its start ping: from now on it can be leased.

@@ -127,7 +127,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let deadline = attempt.deadline.or_else(|| call.budget.map(|budget| now + budget));
         let (class, session) = (call.class, call.session.clone().filter(|_| copy.is_none()));
         let event = Event::Submit { call: ticket, kind, class, session, deadline, digest };
-        shell.step(&mut desk, now, event);
+        shell.step_at_desk(&mut desk, now, ticket, event);
         drop(desk);
         let (lease, record, replied, finished) = (None, None, None, None);
         let mut errand =
@@ -286,7 +286,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let event = event(self.ticket, lease.worker);
         let mut desk = self.shell.lock();
         desk.give_back(lease);
-        self.shell.step(&mut desk, self.shell.clock.now(), event);
+        self.shell.step_at_desk(&mut desk, self.shell.clock.now(), self.ticket, event);
         drop(desk);
         self.collect();
     }
@@ -341,12 +341,13 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         desk.start_error.as_ref().filter(|_| none_ready).map(ToString::to_string)
     }
 
-    async fn post_mortem(&self) -> PostMortem {
-        let Some(record) = &self.record else { return PostMortem::default() };
+    async fn post_mortem(&self) -> Box<PostMortem> {
+        let Some(record) = &self.record else { return Box::default() };
         let exit = tokio::time::timeout(POST_MORTEM, record.process.exited()).await.ok();
         let Overdue { state, stacks, stackless } =
             record.overdue.get().cloned().unwrap_or_default();
-        PostMortem { exit, state, stacks, stackless, stderr: record.process.stderr_tail() }
+        let stderr = record.process.stderr_tail();
+        Box::new(PostMortem { exit, state, stacks, stackless, stderr })
     }
 
     /// One event for each request.

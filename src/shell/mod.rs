@@ -34,7 +34,7 @@ use crate::call::{Lane, SessionId};
 use crate::clock::{Clock, Moment};
 use crate::error::StartError;
 use crate::machine::retry::RetryTerms;
-use crate::machine::{Census, Event, PoolMachine};
+use crate::machine::{Census, Event, PoolMachine, Ticket};
 use crate::meter::{FinishedTimes, MeterSnapshot};
 use crate::pool::PoolStatus;
 use crate::session::Sessions;
@@ -232,6 +232,19 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     fn handle(self: &Arc<Self>, event: Event) {
         let mut desk = self.lock();
         self.step(&mut desk, self.clock.now(), event);
+    }
+
+    /// As [`Self::step`], for the caller of `call`, who collects its mail after it.
+    fn step_at_desk(
+        self: &Arc<Self>,
+        desk: &mut Desk<M, S>,
+        now: Moment,
+        call: Ticket,
+        event: Event,
+    ) {
+        desk.at_desk = Some(call);
+        self.step(desk, now, event);
+        desk.at_desk = None;
     }
 
     /// One event in, all its actions out, in order and under the lock that the caller holds.

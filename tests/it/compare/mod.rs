@@ -165,7 +165,7 @@ fn timeout() -> CallError {
 }
 
 fn exec_timeout() -> CallError {
-    let post_mortem = poolshift::error::PostMortem::default();
+    let post_mortem = Box::default();
     let (waited, run) = Default::default();
     let ran = poolshift::Ran::Maybe;
     CallError::ExecTimeout { command: "x".to_owned(), waited, run, ran, post_mortem }

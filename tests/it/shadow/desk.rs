@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use poolshift::call::Timing;
 use poolshift::clock::Clock;
-use poolshift::error::PostMortem;
 use poolshift::session::Sessions;
 use poolshift::{Answer, Call, CallError, Pool, PoolStatus, Ran, SessionId, ShadowCall};
 use serde_json::value::RawValue;
@@ -111,7 +110,7 @@ impl Pool for Desk {
             Manner::Lies => return Some(self.answer(Ok("{\"args\":7}".to_owned()))),
             Manner::Raises => return Some(self.answer(Err(raised("KeyError")))),
             Manner::Crashes => {
-                let post_mortem = PostMortem::default();
+                let post_mortem = Box::default();
                 let lost = CallError::WorkerLost { ran: Ran::Maybe, post_mortem };
                 return Some(self.answer(Err(lost)));
             }
