@@ -161,6 +161,7 @@ impl Steering {
             killed: false,
             capacity: Some(Capacity { v2_workers: 8, busy_workers: 1.0 }),
             drill: Some(Drill { at: self.wall(), took_ms: 1 }),
+            corpora: None,
         };
         let verdict = assess(&self.ramp, &situation);
         if !self.ramp.follow(&verdict, self.wall()).unwrap() {

@@ -124,6 +124,12 @@ impl Guards {
         }
     }
 
+    /// V3 answered a call as V2 did. Told of each pair, whether or not its session is judged.
+    pub fn matched(&mut self, command: &str) {
+        let stratum = self.strata.of(command);
+        self.evidence.matched(self.strata.name(stratum));
+    }
+
     /// A shadow comparison ended: of V3 with V2, or of V2 with itself (the control).
     pub fn compared(&mut self, unit: &mut Unit<'_>, command: &str, arm: Arm, differs: bool) {
         let bad = if differs { Metrics::only(Metric::Mismatches) } else { Metrics::NONE };

@@ -108,6 +108,7 @@ pub struct Reached {
 #[must_use]
 pub fn replay(record: &[Recorded], mut plan: Plan, terms: &Terms) -> Replayed {
     plan.shadow = None;
+    plan.gauntlet.clear();
     plan.guards.bounds.remove(&Metric::Mismatches);
     let mut events: Vec<(Duration, Event)> = Vec::with_capacity(2 * record.len());
     for (index, call) in record.iter().enumerate() {
@@ -269,6 +270,7 @@ impl<'a> Service<'a> {
             killed: false,
             capacity: Some(Capacity { v2_workers: 1, busy_workers: 0.0 }),
             drill: Some(Drill { at, took_ms: 0 }),
+            corpora: None,
         };
         let verdict = assess(&self.ramp, &situation);
         let followed = self.ramp.follow(&verdict, at);

@@ -150,6 +150,7 @@ impl Service {
             killed: false,
             capacity: ROOM,
             drill: drilled(now),
+            corpora: None,
         };
         let verdict = assess(&self.ramp, &situation);
         if self.ramp.follow(&verdict, now).unwrap() && self.ramp.position() != Position::Done {
