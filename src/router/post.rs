@@ -141,7 +141,7 @@ impl GuardPost {
         let mut books = self.lock();
         let unit = &mut Unit::Session(&mut marked.called);
         books.guards.called(unit, command, Arm::from(lane), outcome, total);
-        books.failed(lane, outcome, self.good.load(Ordering::Relaxed));
+        books.failed(unit, lane, outcome, self.good.load(Ordering::Relaxed));
     }
 
     /// A call without a session ended, that began when sessions were marked so. If other
@@ -160,7 +160,8 @@ impl GuardPost {
             let arm = Arm::from(lane);
             books.guards.called(&mut Unit::Anonymous, command, arm, outcome, total);
         }
-        books.failed(lane, outcome, self.good.load(Ordering::Relaxed));
+        let good = self.good.load(Ordering::Relaxed);
+        books.failed(&mut Unit::Anonymous, lane, outcome, good);
     }
 
     /// V2's answer to a call of a session was compared: with V3's, or with another one of V2. A
@@ -215,10 +216,10 @@ impl Books {
     }
 
     /// The row of V3's failures, which good answers break.
-    fn failed(&mut self, lane: Lane, outcome: Outcome, good: u64) {
+    fn failed(&mut self, unit: &mut Unit<'_>, lane: Lane, outcome: Outcome, good: u64) {
         let is_failure = !matches!(outcome, Outcome::Ok | Outcome::Cancelled | Outcome::Draining);
         if lane == Lane::V3 && is_failure {
-            self.guards.v3_failed(good);
+            self.guards.v3_failed(unit, good);
         }
     }
 }

@@ -121,12 +121,6 @@ impl Steering {
                 if !open.by_chance {
                     return;
                 }
-                if open.lane == Lane::V3 {
-                    match outcome {
-                        poolshift::Outcome::Ok => self.good += 1,
-                        _ => self.guards.v3_failed(self.good),
-                    }
-                }
                 let mut unit = match open.session.map(|session| self.marks.get_mut(&session)) {
                     None => Unit::Anonymous,
                     Some(Some(Some(marks))) => Unit::Session(marks),
@@ -134,6 +128,11 @@ impl Steering {
                 };
                 let (command, took) = (open.class.as_str(), stamp.at.since(open.begun));
                 self.guards.called(&mut unit, command, Arm::from(open.lane), outcome, took);
+                match (open.lane, outcome) {
+                    (Lane::V3, poolshift::Outcome::Ok) => self.good += 1,
+                    (Lane::V3, _) => self.guards.v3_failed(&mut unit, self.good),
+                    (Lane::V2, _) => {}
+                }
             }
             _ => {}
         }

@@ -93,6 +93,15 @@ impl Arms {
         }
     }
 
+    /// Arm by arm, the higher one.
+    #[must_use]
+    pub fn higher(self, other: Self) -> Self {
+        Self {
+            control: self.control.max(other.control),
+            candidate: self.candidate.max(other.candidate),
+        }
+    }
+
     /// The candidate's share, from 0 to 1; none of nothing.
     #[must_use]
     pub fn share(self) -> Option<f64> {

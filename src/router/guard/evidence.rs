@@ -45,7 +45,8 @@ pub struct Tally {
     pub weight: f64,
     /// Since the build came.
     pub units: Arms,
-    /// Drawn in this step, of the classes that it raised.
+    /// Sessions, each once, and anonymous calls: drawn in this step, of the classes that it
+    /// raised.
     pub step: Arms,
 }
 
@@ -188,7 +189,7 @@ impl Evidence {
 }
 
 impl Tally {
-    pub(super) fn of(risk: &RiskSets, raised: impl Fn(usize) -> bool) -> Self {
+    pub(super) fn of(risk: &RiskSets, raised: &[Class]) -> Self {
         Self { weight: risk.weight(), units: risk.units(), step: risk.latest(raised) }
     }
 

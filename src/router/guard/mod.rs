@@ -154,9 +154,16 @@ impl Guards {
         }
     }
 
-    /// V3 failed a first attempt, after `good` good answers in all.
-    pub fn v3_failed(&mut self, good: u64) {
-        self.evidence.in_a_row.failed(good);
+    /// V3 failed a first attempt, after `good` good answers in all. A session counts once: one
+    /// that fails at each call is one fault, and alone in V3 it would burn the fuse by itself.
+    pub fn v3_failed(&mut self, unit: &mut Unit<'_>, good: u64) {
+        let again = match unit {
+            Unit::Session(marks) => marks.failed_again(),
+            Unit::Anonymous => false,
+        };
+        if !again {
+            self.evidence.in_a_row.failed(good);
+        }
     }
 
     /// One of V3's workers died that had been ready.
@@ -172,10 +179,9 @@ impl Guards {
     /// What can be said now.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
-        let raised = |stratum| self.proving.contains(&self.strata.class(stratum));
         let mut evidence = self.evidence.clone();
-        evidence.routed = Tally::of(&self.routed, raised);
-        evidence.compared = Tally::of(&self.compared, |_| true);
+        evidence.routed = Tally::of(&self.routed, &self.proving);
+        evidence.compared = Tally::of(&self.compared, &Class::ALL);
         evidence
     }
 

@@ -238,15 +238,8 @@ impl<'a> Service<'a> {
             // A key of its own: who is drawn first must not borrow certain outcomes.
             known[draw("poolshift-replay", &call.id).hash as usize % known.len()]
         };
-        if lane == Lane::V3 {
-            match outcome {
-                Outcome::Ok => self.good += 1,
-                Outcome::Cancelled | Outcome::Draining => {}
-                _ => self.guards.v3_failed(self.good),
-            }
-            if outcome == Outcome::WorkerLost {
-                self.guards.v3_worker_died(wall(at));
-            }
+        if (lane, outcome) == (Lane::V3, Outcome::WorkerLost) {
+            self.guards.v3_worker_died(wall(at));
         }
         let marks = call.session.as_ref().map(|session| self.marks.get_mut(session));
         let mut unit = match marks {
@@ -256,6 +249,13 @@ impl<'a> Service<'a> {
             Some(_) => return,
         };
         self.guards.called(&mut unit, &call.command, Arm::from(lane), outcome, total);
+        if lane == Lane::V3 {
+            match outcome {
+                Outcome::Ok => self.good += 1,
+                Outcome::Cancelled | Outcome::Draining => {}
+                _ => self.guards.v3_failed(&mut unit, self.good),
+            }
+        }
     }
 
     fn judge(&mut self, now: Duration) -> Verdict {

@@ -79,6 +79,37 @@ fn a_session_is_one_bad_unit_however_often_it_fails() {
     assert_eq!(errors(&guards), Arms { control: 4, candidate: 1 });
 }
 
+/// Else one session that uses five commands would prove as much as five that use one.
+#[test]
+fn a_session_is_one_unit_of_proof_whatever_it_uses() {
+    let mut guards = guards();
+    guards.begin_step(2, drawn(5), &[Class::Read, Class::Write]);
+    for n in 0..4 {
+        let mut marks = guards.mark().unwrap();
+        for command in ["a", "b", "a", "w"].iter().take(n + 1) {
+            let unit = &mut Unit::Session(&mut marks);
+            call(&mut guards, unit, command, Arm::Candidate, Outcome::Ok);
+        }
+    }
+    call(&mut guards, &mut Unit::Anonymous, "w", Arm::Candidate, Outcome::Ok);
+    let evidence = guards.evidence();
+    assert_eq!(evidence.routed.units.candidate, 4 + 3 + 1 + 1);
+    assert_eq!(evidence.routed.step.candidate, 4 + 1, "four sessions, and a call");
+}
+
+#[test]
+fn one_session_that_always_fails_burns_no_fuse() {
+    let mut guards = guards();
+    let mut marks = guards.mark().unwrap();
+    (0..20).for_each(|_| guards.v3_failed(&mut Unit::Session(&mut marks), 7));
+    assert_eq!(guards.evidence().in_a_row.load(), (1, 5));
+    for _ in 0..4 {
+        let mut marks = guards.mark().unwrap();
+        (0..3).for_each(|_| guards.v3_failed(&mut Unit::Session(&mut marks), 7));
+    }
+    assert!(guards.evidence().in_a_row.is_burnt(), "five of them do");
+}
+
 #[test]
 fn a_unit_does_not_move_the_share_that_it_is_judged_by() {
     let mut guards = guards();
@@ -202,7 +233,7 @@ fn evidence_of_several_processes_adds_up_and_of_another_build_does_not() {
     for arm in [Arm::Control, Arm::Candidate] {
         call(&mut there, &mut Unit::Anonymous, "a", arm, Outcome::Raised);
     }
-    (0..5).for_each(|_| there.v3_failed(0));
+    (0..5).for_each(|_| there.v3_failed(&mut Unit::Anonymous, 0));
     let mut both = here.evidence();
     both.absorb(&there.evidence()).unwrap();
     let (_, comparison) = both.comparisons().next().unwrap();
@@ -269,7 +300,7 @@ fn take(guards: &mut Guards, live: &mut BTreeMap<usize, Marks>, note: &Note) {
         Note::Step(percent) => {
             guards.begin_step(u64::from(percent), drawn(percent), &[Class::Read]);
         }
-        Note::Failed(good) => guards.v3_failed(good),
+        Note::Failed(good) => guards.v3_failed(&mut Unit::Anonymous, good),
         Note::Died(at) => guards.v3_worker_died(Wall::from_millis(at)),
         Note::Drew(control, candidate) => guards.drew(Class::Read, Arms { control, candidate }),
     }

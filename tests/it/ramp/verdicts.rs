@@ -239,7 +239,7 @@ fn fuses_roll_back_and_a_wrong_share_holds() {
     let (ramp, mut guards) = begun();
     good(&mut guards);
     let quiet = guards.clone();
-    (0..10).for_each(|_| guards.v3_failed(7));
+    (0..10).for_each(|_| guards.v3_failed(&mut Unit::Anonymous, 7));
     only(&judged(&ramp, Some(&guards), at(60), |_| ()), Says::Rollback, Check::InARow);
     let mut guards = quiet.clone();
     (0..5).for_each(|second| guards.v3_worker_died(at(second)));
@@ -255,7 +255,7 @@ fn fuses_roll_back_and_a_wrong_share_holds() {
 fn kill_beats_rollback_beats_hold_beats_advance() {
     let (mut ramp, mut guards) = begun();
     good(&mut guards);
-    (0..10).for_each(|_| guards.v3_failed(7));
+    (0..10).for_each(|_| guards.v3_failed(&mut Unit::Anonymous, 7));
     let all = judged(&ramp, Some(&guards), at(5), |situation| situation.killed = true);
     assert!(only(&all, Says::Kill, Check::KillSwitch).contains("kill switch"));
     let words: Vec<Says> = all.findings.iter().map(|finding| finding.says).collect();
@@ -387,6 +387,6 @@ fn a_done_ramp_is_still_watched() {
     }
     let done = judged(&ramp, Some(&guards), at(1000), |_| ());
     assert!(only(&done, Says::Hold, Check::Step).contains("every step of the plan is done"));
-    (0..10).for_each(|_| guards.v3_failed(7));
+    (0..10).for_each(|_| guards.v3_failed(&mut Unit::Anonymous, 7));
     only(&judged(&ramp, Some(&guards), at(1001), |_| ()), Says::Rollback, Check::InARow);
 }

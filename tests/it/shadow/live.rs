@@ -315,7 +315,7 @@ fn guards_hear_whether_v3_answers_as_v2_and_v2_as_itself() {
                 rig.settle().await;
             }
         };
-        make(100..103, 1).await;
+        make(100..106, 1).await;
         apply(1, 0);
         make(0..24, 3).await;
         let evidence = post.evidence();
@@ -327,7 +327,7 @@ fn guards_hear_whether_v3_answers_as_v2_and_v2_as_itself() {
         assert_eq!(evidence.matches("echo"), 0);
         // What matches counts each time, also in sessions that began too early to be judged.
         *rig.v3().manner.lock().unwrap() = Manner::Answers;
-        make(100..103, 2).await;
+        make(100..106, 2).await;
         make(24..30, 2).await;
         let (before, after) = (units, post.evidence());
         let new = after.compared.units.candidate - before.candidate;
