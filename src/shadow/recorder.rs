@@ -31,7 +31,7 @@ pub struct Recorder {
     books: Arc<Mutex<RecorderBooks>>,
 }
 
-/// Who hears what a pair came to, after it was counted.
+/// Who hears what a pair came to, before it is kept.
 pub type Told = Box<dyn FnOnce(&Verdict) + Send>;
 
 type Handed = (Trial, Option<Told>);
@@ -140,13 +140,13 @@ impl Desk {
 
     fn record(&mut self, trial: &Trial, told: Option<Told>) {
         let verdict = trial.verdict(&self.rules);
+        if let Some(told) = told {
+            told(&verdict);
+        }
         let written = self.store.record(trial, &verdict);
         let (name, tally) = self.store.tally().under(&trial.command);
         lock(&self.books).commands.insert(name.to_owned(), ComparedCounts::of(tally));
         self.heed(written);
-        if let Some(told) = told {
-            told(&verdict);
-        }
     }
 
     fn flush(&mut self) {

@@ -140,7 +140,11 @@ impl Guards {
         let stratum = self.strata.of(command);
         let risk = if routed { &mut self.routed } else { &mut self.compared };
         // Before it enters: a unit's own lane must not move the share that it is judged by.
-        let shares = bad.iter().map(|metric| (metric, risk.shares(unit, stratum, metric)));
+        let arrived = risk.arrived(unit, stratum).filter(|_| !routed);
+        let shares = bad.iter().map(|metric| {
+            let shares = risk.shares(unit, stratum, metric);
+            (metric, shares.map(|shares| Shares { arrived, ..shares }))
+        });
         let shares: Vec<_> = shares.collect();
         risk.enter(unit, stratum, arm);
         for (metric, shares) in shares {

@@ -155,7 +155,18 @@ impl RiskSets {
             }
         };
         let intended = cohort.percents.of(self.strata.class(stratum)).share();
-        Some(Shares { intended, actual: at_risk.share() })
+        Some(Shares { intended, actual: at_risk.share(), arrived: None })
+    }
+
+    /// The units of this one's cohort and stratum that have come so far, at risk or not.
+    #[must_use]
+    pub fn arrived(&self, unit: &Unit<'_>, stratum: usize) -> Option<Arms> {
+        Some(match unit {
+            Unit::Anonymous => self.cohorts.last()?.anonymous[stratum],
+            Unit::Session(marks) => {
+                self.cohorts.get(usize::from(marks.cohort))?.sessions[stratum].entered
+            }
+        })
     }
 
     /// A unit that has entered went bad. None if it was bad already, or is not judged; else
