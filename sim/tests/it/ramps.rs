@@ -355,5 +355,6 @@ fn bugs_of_the_router_are_found_under_ramps() {
 #[test]
 #[ignore = "minutes; run by name, in release"]
 fn ramps_at_length() {
-    ramps(1000..3000, 20_000);
+    let runs = std::env::var("POOLSHIFT_RAMPS").map_or(2000, |runs| runs.parse().unwrap());
+    ramps(1000..1000 + runs, 20_000);
 }

@@ -91,11 +91,17 @@ impl Service {
         shown.unwrap_or_else(|_| panic!("still waiting until {what}: {}", self.good(&["show"])))
     }
 
-    /// The next verdict that is made from here on.
+    /// The next verdict that is made from here on, and about the step as it is: the one that led
+    /// to it may be told after it.
     async fn next_verdict(&self) -> Value {
         let before = self.good(&["show"])["at"].clone();
-        self.until("the next verdict", |shown| shown["at"] != before && !shown["at"].is_null())
-            .await
+        let made = |shown: &Value| -> Option<Duration> {
+            let at = humantime::parse_rfc3339(shown["at"].as_str()?).unwrap();
+            Some(at.duration_since(std::time::UNIX_EPOCH).unwrap())
+        };
+        let since = |shown: &Value| shown["ramp"]["since_ms"].as_u64().map(Duration::from_millis);
+        let is_next = |shown: &Value| shown["at"] != before && made(shown) > since(shown);
+        self.until("the next verdict", is_next).await
     }
 
     fn actions(&self) -> Vec<String> {
