@@ -33,7 +33,8 @@ impl Service {
         let path = folder.path().join("poolshift.toml");
         fs::write(folder.path().join("app.py"), app).unwrap();
         let own = format!(
-            "[worker]\napp = \"app\"\nenv = {{ PYTHONPATH = {:?} }}\n[rollout]\nfile = {rollout:?}\n",
+            "[worker]\napp = \"app\"\nenv = {{ PYTHONPATH = {:?} }}\n\
+             [rollout]\nfile = {rollout:?}\n",
             folder.path()
         );
         fs::write(&path, format!("{own}{settings}")).unwrap();

@@ -361,7 +361,8 @@ proptest! {
                         }
                     }
                     // A write has the share of its class, as has a command nobody knows.
-                    let expected = Shares { intended: 0.05, actual: expected.share(), arrived: None };
+                    let (actual, arrived) = (expected.share(), None);
+                    let expected = Shares { intended: 0.05, actual, arrived };
                     prop_assert_eq!(shares, Some(expected));
                     if !entered.iter().any(|(s, c, _)| (*s, *c) == (session, stratum)) {
                         entered.push((session, stratum, arm(v3)));
