@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A gate or a comparison failed: exit 3.
     Gate(String),
-    /// The config is wrong: exit 4.
-    Config(ConfigError),
+    /// The config, or a file like it, is wrong: exit 4.
+    Config(String),
     /// No running process could be reached: exit 5.
     Unreachable(String),
     /// Ctrl-C or SIGTERM: exit 130.
@@ -46,10 +46,11 @@ impl Failure {
     /// Writes the message to stderr; if that is gone too, the exit code has to do.
     pub(crate) fn explain(&self) {
         let text = match self {
-            Self::Failed(text) | Self::Usage(text) | Self::Gate(text) | Self::Unreachable(text) => {
-                text.clone()
-            }
-            Self::Config(error) => error.to_string(),
+            Self::Failed(text)
+            | Self::Usage(text)
+            | Self::Gate(text)
+            | Self::Config(text)
+            | Self::Unreachable(text) => text.clone(),
             Self::Interrupted => "interrupted".to_owned(),
             Self::ClosedPipe => return,
         };
@@ -59,7 +60,7 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::Config(error)
+        Self::Config(error.to_string())
     }
 }
 

@@ -26,7 +26,7 @@ pub use crate::config::survey::{Origin, Shown, Survey};
 use crate::machine::quarantine::QuarantineTerms;
 use crate::machine::retry::{RetryTerms, Share};
 use crate::router::compare::rule::RuleBook;
-use crate::session::commands::Commands;
+use crate::session::commands::{Commands, Sampling};
 use crate::v2_session_pool::config::V2Config; // legacy
 use crate::v3_pool::config::V3Config;
 use crate::worker::redaction::{Redaction, SECRETS};
@@ -257,6 +257,15 @@ impl Default for ShadowConfig {
 }
 
 impl Config {
+    /// Whether any live call may be shadowed.
+    #[must_use]
+    pub fn samples_shadows(&self) -> bool {
+        let none = Sampling::Share(Share::NONE);
+        let commands = self.commands.by_name();
+        let mut own = commands.values().filter_map(|command| command.shadow);
+        self.shadow.sample != Share::NONE || own.any(|sampling| sampling != none)
+    }
+
     /// Reads the file (or [`DEFAULT_FILE`] if it is there), then the environment over it.
     ///
     /// # Errors

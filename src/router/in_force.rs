@@ -1,11 +1,11 @@
 //! What decides calls at one moment, and who judges them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::call::{Class, SessionId};
-use crate::router::guard::Arms;
-use crate::router::pins::Marked;
+use crate::call::{Answer, Class, Lane, SessionId};
+use crate::router::guard::{Arm, Arms};
+use crate::router::pins::{Marked, PinShard, shard_of};
 use crate::router::policy::{Percents, Policy};
 use crate::router::post::{GuardPost, Watch};
 
@@ -22,12 +22,23 @@ pub(super) struct InForce {
     pub(super) mark: Option<Marked>,
 }
 
+/// All pins, shard by shard.
+pub(super) type Shards = Arc<[Mutex<PinShard>]>;
+
 /// A call whose end the guards want to hear of.
+#[derive(Clone, Debug)]
 pub(super) struct Watched {
     pub(super) post: Arc<GuardPost>,
     /// What sessions were marked with when it began.
     pub(super) mark: Option<Marked>,
     pub(super) session: Option<SessionId>,
+}
+
+/// A call in V2 whose answer is compared, which the guards want to hear of.
+#[derive(Debug)]
+pub(super) struct WatchedPair {
+    pub(super) watched: Watched,
+    pub(super) shards: Shards,
 }
 
 impl InForce {
@@ -49,4 +60,40 @@ impl InForce {
         let arms = |[v2, v3]: &[AtomicU64; 2]| Arms { control: take(v2), candidate: take(v3) };
         watch.post.drew(self.draws.each_ref().map(arms));
     }
+}
+
+impl Watched {
+    /// The call has ended. A session that has ended meanwhile is judged no more.
+    pub(super) fn called(self, shards: &Shards, command: &str, lane: Lane, answer: &Answer) {
+        let Self { post, mark, session } = self;
+        let Some(session) = session else {
+            return post.anonymous_called(mark, command, lane, answer);
+        };
+        if let Some(marked) = shard(shards, &session).marked(&session) {
+            post.session_called(marked, command, lane, answer);
+        }
+    }
+}
+
+impl WatchedPair {
+    /// The other answer came: from V3, or as the control from V2 again.
+    pub(super) fn compared(&self, command: &str, arm: Arm, differs: bool) {
+        let Watched { post, mark, session } = &self.watched;
+        match session {
+            None => post.anonymous_compared(*mark, command, arm, differs),
+            Some(session) => {
+                let mut shard = shard(&self.shards, session);
+                post.session_compared(shard.marked(session), command, arm, differs);
+            }
+        }
+    }
+}
+
+/// The shard of a session's pin, locked.
+pub(super) fn shard<'a>(shards: &'a Shards, session: &SessionId) -> MutexGuard<'a, PinShard> {
+    lock(&shards[shard_of(session)])
+}
+
+pub(super) fn lock(shard: &Mutex<PinShard>) -> MutexGuard<'_, PinShard> {
+    shard.lock().expect("nothing panics while it holds a shard")
 }

@@ -27,7 +27,7 @@ pub mod steer;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -40,8 +40,8 @@ use crate::pool::Pool;
 use crate::router::baseline::Baseline;
 pub use crate::router::draws::{Directed, Draws};
 use crate::router::file::RolloutFile;
-use crate::router::in_force::{InForce, Watched};
-use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
+use crate::router::in_force::{InForce, Shards, Watched, lock, shard};
+use crate::router::pins::{PinCensus, PinShard, SHARDS};
 use crate::router::policy::{Decision, Illegal, Percents, Policy};
 use crate::router::post::{GuardPost, Watch};
 use crate::router::shadow::{Shadow, ShadowStatus, ShadowTerms};
@@ -57,7 +57,7 @@ pub struct Router<Legacy, Next> {
     legacy: Arc<Legacy>,
     next: Arc<Next>,
     in_force: ArcSwap<InForce>,
-    shards: Vec<Mutex<PinShard>>,
+    shards: Shards,
     /// Held while the policy is replaced and the pins follow, so that changes come one by one.
     changing: Mutex<()>,
     /// The epoch in force, told once it is: the policy is stored, and the pins have followed.
@@ -154,10 +154,10 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         let ending = call.session.clone().filter(|_| ends_session);
         let command = Arc::clone(&call.command);
         let entry = self.sessions.commands().get(&command);
-        let shadow = self
-            .shadow
-            .as_ref()
-            .and_then(|shadow| Some((shadow, shadow.sample(&mut call, entry, decision.lane)?)));
+        let shadow = self.shadow.as_ref().and_then(|shadow| {
+            let draft = shadow.sample(&mut call, entry, decision.lane)?;
+            Some((shadow, draft.under_watch(watched.as_ref(), &self.shards)))
+        });
         // Dropped here: the pool cancels the call.
         let answer = match decision.lane {
             Lane::V2 => self.legacy.call(call).await,
@@ -187,7 +187,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         let (decision, in_force) = match &call.session {
             Some(session) => {
                 let now = self.clock.now();
-                let mut shard = self.shard(session);
+                let mut shard = shard(&self.shards, session);
                 // Under the shard's lock: a kill walks all shards after it has stored its
                 // policy, so whatever was pinned by an older one is dropped again (R13).
                 let in_force = self.in_force.load();
@@ -231,20 +231,12 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
 
     /// Tells what came of a call to whoever judges its lane.
     fn judge(&self, lane: Lane, command: &Arc<str>, watched: Option<Watched>, answer: &Answer) {
-        let Some(Watched { post, mark, session }) = watched else {
-            if lane == Lane::V2 && answer.first_outcome() == Outcome::Ok {
+        match watched {
+            Some(watched) => watched.called(&self.shards, command, lane, answer),
+            None if lane == Lane::V2 && answer.first_outcome() == Outcome::Ok => {
                 self.baseline.record(command, answer.timing.total());
             }
-            return;
-        };
-        match session {
-            None => post.anonymous_called(mark, command, lane, answer),
-            Some(session) => {
-                // A session that has ended meanwhile is judged no more.
-                if let Some(marked) = self.shard(&session).marked(&session) {
-                    post.session_called(marked, command, lane, answer);
-                }
-            }
+            None => {}
         }
     }
 
@@ -310,7 +302,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         self.in_force.store(Arc::new(InForce::new(Arc::clone(&policy), watch)));
         // After the store: from here on a decision under a shard's lock sees the new policy, and
         // what older decisions pinned in this shard is put right.
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             lock(shard).follow(&policy);
         }
         self.changed.send_replace(policy.epoch);
@@ -337,7 +329,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
 
     /// The session is over: its pin, its binding in both pools and its record go together (R14).
     pub async fn end_session(&self, session: &SessionId) {
-        self.shard(session).end(session);
+        shard(&self.shards, session).end(session);
         self.legacy.end_session(session);
         self.next.end_session(session);
         // Dropped here: the record is left for its time to live.
@@ -375,12 +367,4 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     pub fn next(&self) -> &Next {
         &self.next
     }
-
-    fn shard(&self, session: &SessionId) -> MutexGuard<'_, PinShard> {
-        lock(&self.shards[shard_of(session)])
-    }
-}
-
-fn lock(shard: &Mutex<PinShard>) -> MutexGuard<'_, PinShard> {
-    shard.lock().expect("nothing panics while it holds a shard")
 }

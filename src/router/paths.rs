@@ -71,6 +71,12 @@ impl RolloutPaths {
         self.folder.join("evidence").join(&name[..16])
     }
 
+    /// What recorded calls came to in both lanes, with one build of V3.
+    #[must_use]
+    pub fn corpora(&self, build: &str) -> PathBuf {
+        self.folder.join("corpora").join(&hash(build.as_bytes())[..16])
+    }
+
     /// The last time that the kill switch was tried.
     #[must_use]
     pub fn drill(&self) -> PathBuf {

@@ -53,8 +53,10 @@ struct Pin {
 pub struct Marked {
     /// Whose marks they are: another ramp's guards have others.
     pub serial: u64,
-    /// The marks.
-    pub marks: Marks,
+    /// As a session whose calls are judged.
+    pub called: Marks,
+    /// As one whose answers are compared with those of another lane.
+    pub compared: Marks,
 }
 
 /// The pins of one lane, seen at one moment.

@@ -21,6 +21,8 @@ pub struct GuardPost {
     serial: u64,
     strata: Strata,
     slow: Thresholds,
+    /// The share of comparisons that are of V3 with V2.
+    comparisons: Percent,
     /// V3's good answers, which the row of failures is counted between.
     good: AtomicU64,
     books: Mutex<Books>,
@@ -49,14 +51,22 @@ pub struct Watch {
 static SERIALS: AtomicU64 = AtomicU64::new(0);
 
 impl GuardPost {
-    /// Guards that have seen nothing of this build yet; `slow` was frozen before.
+    /// Guards that have seen nothing of this build yet; `slow` was frozen before. `comparisons`
+    /// is the share of shadows that are of V3 with V2; the others are of V2 with itself.
     #[must_use]
-    pub fn new(build: &str, settings: Settings, strata: Strata, slow: Thresholds) -> Self {
+    pub fn new(
+        build: &str,
+        settings: Settings,
+        strata: Strata,
+        slow: Thresholds,
+        comparisons: Percent,
+    ) -> Self {
         let guards = Guards::new(build, settings, strata.clone(), slow.clone());
         Self {
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             strata,
             slow,
+            comparisons,
             good: AtomicU64::new(0),
             books: Mutex::new(Books { guards, told: None, deaths: None }),
         }
@@ -100,7 +110,7 @@ impl GuardPost {
     /// of a session that is drawn now.
     pub(super) fn begin(&self, watch: &Watch, calls: Percents) -> Option<Marked> {
         let mut books = self.lock();
-        let drawn = Drawn { calls, comparisons: Percent::HUNDRED };
+        let drawn = Drawn { calls, comparisons: self.comparisons };
         match books.told.replace((watch.step, calls)) {
             Some((step, _)) if step != watch.step => {
                 books.guards.begin_step(watch.step, drawn, &watch.proving);
@@ -109,7 +119,8 @@ impl GuardPost {
             Some((_, percents)) if percents != calls => books.guards.begin_cohort(drawn),
             Some(_) => {}
         }
-        books.guards.mark().map(|marks| Marked { serial: self.serial, marks })
+        let mark = |marks| Marked { serial: self.serial, called: marks, compared: marks };
+        books.guards.mark().map(mark)
     }
 
     /// A call of a session ended.
@@ -122,15 +133,15 @@ impl GuardPost {
     ) {
         let (outcome, total) = (answer.first_outcome(), answer.timing.total());
         self.count(lane, outcome);
-        let is_new = !marked.marks.has_used(self.strata.of(command));
+        let is_new = !marked.called.has_used(self.strata.of(command));
         let bad = Metrics::of(outcome, command, total, &self.slow);
         if marked.serial != self.serial || bad.is_none_or(|bad| bad == Metrics::NONE && !is_new) {
             return;
         }
         let mut books = self.lock();
-        let unit = &mut Unit::Session(&mut marked.marks);
+        let unit = &mut Unit::Session(&mut marked.called);
         books.guards.called(unit, command, Arm::from(lane), outcome, total);
-        books.failed(lane, outcome, self.good.load(Ordering::Relaxed));
+        books.failed(unit, lane, outcome, self.good.load(Ordering::Relaxed));
     }
 
     /// A call without a session ended, that began when sessions were marked so. If other
@@ -145,11 +156,44 @@ impl GuardPost {
         let (outcome, total) = (answer.first_outcome(), answer.timing.total());
         self.count(lane, outcome);
         let mut books = self.lock();
-        if books.guards.mark() == began.map(|began| began.marks) {
+        if books.guards.mark() == began.map(|began| began.called) {
             let arm = Arm::from(lane);
             books.guards.called(&mut Unit::Anonymous, command, arm, outcome, total);
         }
-        books.failed(lane, outcome, self.good.load(Ordering::Relaxed));
+        let good = self.good.load(Ordering::Relaxed);
+        books.failed(&mut Unit::Anonymous, lane, outcome, good);
+    }
+
+    /// V2's answer to a call of a session was compared: with V3's, or with another one of V2. A
+    /// session that began before the ramp counts for the gauntlet, and is not judged.
+    pub(super) fn session_compared(
+        &self,
+        marked: Option<&mut Marked>,
+        command: &str,
+        arm: Arm,
+        differs: bool,
+    ) {
+        let mut books = self.lock();
+        books.matched(command, arm, differs);
+        if let Some(marked) = marked.filter(|marked| marked.serial == self.serial) {
+            let unit = &mut Unit::Session(&mut marked.compared);
+            books.guards.compared(unit, command, arm, differs);
+        }
+    }
+
+    /// The same of a call without a session, that began when sessions were marked so.
+    pub(super) fn anonymous_compared(
+        &self,
+        began: Option<Marked>,
+        command: &str,
+        arm: Arm,
+        differs: bool,
+    ) {
+        let mut books = self.lock();
+        books.matched(command, arm, differs);
+        if books.guards.mark() == began.map(|began| began.compared) {
+            books.guards.compared(&mut Unit::Anonymous, command, arm, differs);
+        }
     }
 
     fn count(&self, lane: Lane, outcome: Outcome) {
@@ -164,11 +208,18 @@ impl GuardPost {
 }
 
 impl Books {
+    /// One match more for the gauntlet, if V3 answered as V2 did.
+    fn matched(&mut self, command: &str, arm: Arm, differs: bool) {
+        if arm == Arm::Candidate && !differs {
+            self.guards.matched(command);
+        }
+    }
+
     /// The row of V3's failures, which good answers break.
-    fn failed(&mut self, lane: Lane, outcome: Outcome, good: u64) {
+    fn failed(&mut self, unit: &mut Unit<'_>, lane: Lane, outcome: Outcome, good: u64) {
         let is_failure = !matches!(outcome, Outcome::Ok | Outcome::Cancelled | Outcome::Draining);
         if lane == Lane::V3 && is_failure {
-            self.guards.v3_failed(good);
+            self.guards.v3_failed(unit, good);
         }
     }
 }

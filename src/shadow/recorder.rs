@@ -10,6 +10,7 @@ use std::{io, thread};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Moment};
+use crate::router::compare::Verdict;
 use crate::router::compare::rule::RuleBook;
 use crate::shadow::tally::{Arm, CommandTally};
 use crate::shadow::{Store, StoreError, Trial};
@@ -25,10 +26,15 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Recorder {
     /// Until it is closed.
-    trials: Mutex<Option<SyncSender<Trial>>>,
+    trials: Mutex<Option<SyncSender<Handed>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     books: Arc<Mutex<RecorderBooks>>,
 }
+
+/// Who hears what a pair came to, before it is kept.
+pub type Told = Box<dyn FnOnce(&Verdict) + Send>;
+
+type Handed = (Trial, Option<Told>);
 
 /// What a recorder has seen, beside what earlier ones left in its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +86,9 @@ impl Recorder {
 
     /// Hands a pair over if there is room for it; whether there was. Never waits.
     #[must_use]
-    pub fn offer(&self, trial: Trial) -> bool {
-        lock(&self.trials).as_ref().is_some_and(|trials| trials.try_send(trial).is_ok())
+    pub fn offer(&self, trial: Trial, told: Option<Told>) -> bool {
+        let trials = lock(&self.trials);
+        trials.as_ref().is_some_and(|trials| trials.try_send((trial, told)).is_ok())
     }
 
     /// What it has seen.
@@ -118,10 +125,10 @@ struct Desk {
 }
 
 impl Desk {
-    fn run(mut self, trials: &Receiver<Trial>) {
+    fn run(mut self, trials: &Receiver<Handed>) {
         loop {
             match trials.recv_timeout(FLUSH) {
-                Ok(trial) => self.record(&trial),
+                Ok((trial, told)) => self.record(&trial, told),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }
@@ -131,8 +138,11 @@ impl Desk {
         }
     }
 
-    fn record(&mut self, trial: &Trial) {
+    fn record(&mut self, trial: &Trial, told: Option<Told>) {
         let verdict = trial.verdict(&self.rules);
+        if let Some(told) = told {
+            told(&verdict);
+        }
         let written = self.store.record(trial, &verdict);
         let (name, tally) = self.store.tally().under(&trial.command);
         lock(&self.books).commands.insert(name.to_owned(), ComparedCounts::of(tally));

@@ -1,7 +1,6 @@
 //! The one process that steers the ramp: it judges each second, in every state, and writes what
 //! follows into the rollout file.
 
-use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,7 +10,6 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::call::Lane;
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -21,18 +19,16 @@ use crate::router::file::RolloutFile;
 use crate::router::guard::strata::Strata;
 use crate::router::paths::RolloutPaths;
 use crate::router::policy::Percents;
-use crate::router::ramp::{Capacity, Position, Ramp, RampMark, Says, Situation, Verdict, assess};
+use crate::router::ramp::{Position, Ramp, RampMark, Says, Situation, Verdict, assess};
 use crate::router::shelf;
 use crate::router::steer::Steer;
 use crate::shim::board::{Board, StatusBoard};
+use crate::shim::capacity::Loads;
 use crate::shim::hook::Hooks;
 use crate::shim::testimony::Testimonies;
 
 /// How often it judges.
 const PERIOD: Duration = Duration::from_secs(1);
-
-/// How many looks at busy workers count: five minutes of them.
-const LOOKS: usize = 300;
 
 /// The task that steers, if this process is the one. Dropping it leaves the ramp as it is, and
 /// the next process goes on from there.
@@ -57,7 +53,7 @@ impl Controller {
             chair: None,
             last: None,
             said: None,
-            busy: VecDeque::new(),
+            loads: Loads::default(),
             hooks: Hooks::new(),
             verdicts,
             failed: None,
@@ -91,8 +87,8 @@ struct Steersman<L, N> {
     last: Option<Standing>,
     /// What the last verdict on record said.
     said: Option<Says>,
-    /// Busy workers at the last looks.
-    busy: VecDeque<u64>,
+    /// How busy all lanes were at the last looks.
+    loads: Loads,
     hooks: Hooks,
     verdicts: Sender<Option<Verdict>>,
     /// What went wrong last, so that a lasting failure is told once.
@@ -198,31 +194,27 @@ impl<L: Pool, N: Pool> Steersman<L, N> {
             }
         }
         doubts.extend(board.unreadable.iter().map(|(pid, why)| format!("process {pid}: {why}")));
-        let capacity = self.capacity(&board);
+        let corpora = shelf::corpora(&self.paths, &mark.build).unwrap_or_else(|error| {
+            doubts.push(format!("cannot see what recorded calls came to: {error}"));
+            Default::default()
+        });
+        let lanes = board
+            .live
+            .iter()
+            .flat_map(|status| status.lanes.iter().map(|(lane, pool)| ((status.pid, *lane), pool)));
+        let lanes: Vec<_> = lanes.collect();
         let situation = Situation {
             now: Clock::wall(),
             evidence: heard.evidence.as_ref(),
             strata: &self.strata,
             killed: file.killed,
-            capacity,
+            capacity: self.loads.look(&lanes),
             drill: shelf::last_drill(&self.paths),
+            corpora: Some(&corpora),
         };
         let verdict = assess(ramp, &situation);
         let verdict = doubts.into_iter().fold(verdict, Verdict::held_by);
         (verdict, board.live.iter().map(|status| status.rollout.version).max().unwrap_or(0))
-    }
-
-    /// What V2 could take, of what both lanes had to do at the worst of the last looks.
-    fn capacity(&mut self, board: &Board) -> Option<Capacity> {
-        let lanes = |lane| board.live.iter().filter_map(move |status| status.lanes.get(&lane));
-        let busy = lanes(Lane::V2).chain(lanes(Lane::V3)).map(|pool| pool.busy as u64).sum();
-        if self.busy.len() == LOOKS {
-            self.busy.pop_front();
-        }
-        self.busy.push_back(busy);
-        let most = self.busy.iter().copied().max()? as f64;
-        let v2_workers = lanes(Lane::V2).map(|pool| pool.ready as u64).sum();
-        (!board.live.is_empty()).then_some(Capacity { v2_workers, busy_workers: most })
     }
 
     /// Does what the verdict says, and puts it on record if it says something else than the last.

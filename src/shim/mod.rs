@@ -4,6 +4,7 @@
 //! its own. Both follow the rollout file, and tell in its folder how they are (`status`).
 
 pub mod board;
+mod capacity;
 mod controller;
 pub mod drain;
 mod herald;
@@ -305,7 +306,8 @@ fn follow<L: Pool>(config: &Config, router: &Arc<Router<L, V3Pool>>, clock: Cloc
     let commands = config.commands.by_name();
     let strata = commands.iter().map(|(name, command)| ((*name).to_owned(), command.class));
     let strata = Strata::new(strata);
-    let warden = Arc::new(Warden::new(paths.clone(), strata.clone()));
+    let comparisons = shadow::of_v3(&config.shadow);
+    let warden = Arc::new(Warden::new(paths.clone(), strata.clone(), comparisons));
     let (followed, guards) = (Arc::downgrade(router), Arc::clone(&warden));
     let environment = Environment::of(std::env::var(Environment::VARIABLE).ok());
     let environment = environment.map(|source| Box::new(source) as Box<dyn FlagSource>);

@@ -2,19 +2,15 @@
 
 use crate::clock::Clock;
 use crate::config::{Config, ShadowConfig, random_seed};
-use crate::machine::retry::Share;
+use crate::router::percent::Percent;
 use crate::router::shadow::ShadowTerms;
-use crate::session::commands::Sampling;
 use crate::shadow::recorder::Recorder;
 use crate::shadow::{Store, StoreError};
 
 /// How shadows are to be made. None if nothing is sampled, and none if what they show could not be
 /// kept: a service does not stay down for want of a comparison.
 pub(super) fn shadowing(config: &Config, clock: Clock) -> Option<(ShadowTerms, Recorder)> {
-    let none = Sampling::Share(Share::NONE);
-    let commands = config.commands.by_name();
-    let mut own = commands.values().filter_map(|command| command.shadow);
-    if config.shadow.sample == Share::NONE && own.all(|sampling| sampling == none) {
+    if !config.samples_shadows() {
         return None;
     }
     match recorder(&config.shadow, clock) {
@@ -24,6 +20,12 @@ pub(super) fn shadowing(config: &Config, clock: Clock) -> Option<(ShadowTerms, R
             None
         }
     }
+}
+
+/// The share of shadows that are of V3 with V2; the others show how V2 differs from itself.
+pub(super) fn of_v3(config: &ShadowConfig) -> Percent {
+    let percent = format!("{:.3}", (1.0 - config.noise.get()) * 100.0);
+    percent.parse().expect("a share has a percentage, to three decimals")
 }
 
 fn terms(config: &Config) -> ShadowTerms {

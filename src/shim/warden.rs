@@ -10,6 +10,7 @@ use crate::router::Router;
 use crate::router::baseline::Baseline;
 use crate::router::guard::strata::Strata;
 use crate::router::paths::RolloutPaths;
+use crate::router::percent::Percent;
 use crate::router::post::{GuardPost, Watch};
 use crate::router::ramp::{Plan, Position, RampMark};
 use crate::router::shelf;
@@ -21,6 +22,8 @@ use crate::shim::testimony::{Testimonies, Testimony};
 pub(super) struct Warden {
     paths: RolloutPaths,
     strata: Strata,
+    /// The share of shadows that are of V3 with V2.
+    comparisons: Percent,
     armed: Mutex<Option<Armed>>,
 }
 
@@ -32,8 +35,8 @@ struct Armed {
 }
 
 impl Warden {
-    pub(super) fn new(paths: RolloutPaths, strata: Strata) -> Self {
-        Self { paths, strata, armed: Mutex::default() }
+    pub(super) fn new(paths: RolloutPaths, strata: Strata, comparisons: Percent) -> Self {
+        Self { paths, strata, comparisons, armed: Mutex::default() }
     }
 
     /// What is to watch the ramp where it stands.
@@ -60,7 +63,8 @@ impl Warden {
         let plan = shelf::plan(&self.paths, &mark.plan)?;
         let frozen = Testimonies::of(&self.paths, mark).thresholds();
         let slow = frozen.unwrap_or_else(|| baseline.freeze());
-        let post = GuardPost::new(&mark.build, plan.guards.clone(), self.strata.clone(), slow);
+        let (guards, strata) = (plan.guards.clone(), self.strata.clone());
+        let post = GuardPost::new(&mark.build, guards, strata, slow, self.comparisons);
         Ok(Armed { mark: mark.clone(), plan, post: Arc::new(post) })
     }
 

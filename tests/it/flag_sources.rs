@@ -72,7 +72,8 @@ impl Followed {
     }
 
     async fn next(&mut self) -> (u32, bool) {
-        self.in_force.recv().await.unwrap()
+        let next = tokio::time::timeout(Duration::from_secs(30), self.in_force.recv()).await;
+        next.expect("nothing comes into force").unwrap()
     }
 
     fn nothing_more(&mut self) {
@@ -81,7 +82,9 @@ impl Followed {
 
     async fn status(&mut self, is: impl Fn(&[SourceStatus]) -> bool) -> Vec<SourceStatus> {
         let mut sources = self.watch.sources();
-        sources.wait_for(|sources| is(sources)).await.unwrap().clone()
+        let told = sources.wait_for(|sources| is(sources));
+        let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+        told.expect("the sources never stand so").unwrap().clone()
     }
 }
 

@@ -11,6 +11,7 @@ use poolshift::router::file::RolloutFile;
 use poolshift::router::guard::slow::Thresholds;
 use poolshift::router::guard::strata::Strata;
 use poolshift::router::guard::{Evidence, Metric};
+use poolshift::router::percent::Percent;
 use poolshift::router::policy::Policy;
 use poolshift::router::post::{GuardPost, Watch};
 use poolshift::router::ramp::Plan;
@@ -60,7 +61,8 @@ impl Rig {
         let router = Router::new(legacy, next, policy, pins, sessions(), Clock::start());
         let strata = Strata::new([("echo".to_owned(), Class::Read)]);
         let guards = Plan::standard().guards;
-        let post = Arc::new(GuardPost::new("b", guards, strata, Thresholds::default()));
+        let post =
+            Arc::new(GuardPost::new("b", guards, strata, Thresholds::default(), Percent::ZERO));
         let rig = Self { router, post };
         rig.apply(1, "percent = 50");
         rig
@@ -148,7 +150,7 @@ fn sessions_of_before_the_ramp_and_of_another_one_are_not_judged() {
     let before = rig.evidence().routed.units.total();
     let strata = Strata::new([("echo".to_owned(), Class::Read)]);
     let guards = Plan::standard().guards;
-    let other = GuardPost::new("c", guards, strata, Thresholds::default());
+    let other = GuardPost::new("c", guards, strata, Thresholds::default(), Percent::ZERO);
     let rig = Rig { post: Arc::new(other), ..rig };
     rig.apply(1, "percent = 50");
     assert_eq!(before, 1);

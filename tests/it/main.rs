@@ -40,6 +40,7 @@ mod rollout_live;
 mod router;
 mod rules;
 mod run;
+mod service;
 mod sessions;
 mod shadow;
 mod sim_pool;

@@ -5,42 +5,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use poolshift::clock::Clock;
-use poolshift::config::Config;
-use poolshift::router::paths::RolloutPaths;
-use poolshift::shim::board::StatusBoard;
 use poolshift::shim::drain::Drain;
 use poolshift::shim::status::ProcessStatus;
 use poolshift::{Args, Call, Lane, Shim, ShimOptions};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A shim with one worker in each lane that follows a file of its own.
-struct Service {
-    folder: TempDir,
-    config: Config,
-}
+use crate::service::Service;
 
 impl Service {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        (config.v2.size, config.v3.size) = (1, 1);
-        config.rollout.file = folder.path().join("rollout.toml");
-        Self { folder, config }
-    }
-
-    fn paths(&self) -> RolloutPaths {
-        RolloutPaths::of(&self.config.rollout.file)
-    }
-
-    fn board(&self) -> StatusBoard {
-        StatusBoard::beside(&self.config.rollout.file)
-    }
-
-    async fn start(&self) -> Shim {
-        Shim::start(&self.config, ShimOptions::default()).await.unwrap()
-    }
-
     fn told(&self) -> ProcessStatus {
         let mut live = self.board().read().unwrap().live;
         assert_eq!(live.len(), 1, "{live:?}");
@@ -117,9 +89,7 @@ async fn sessions_and_all_metrics_of_the_pools_are_told_by_name() {
     assert_eq!((told.draws[&Lane::V2], told.draws[&Lane::V3]), (0, 5));
     let drain = Drain::of([&told]);
     assert_eq!((drain.v2.count, drain.rollback_moves, drain.v2_empty_s), (0, 5, 0.0));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_poolshift"));
-    command.args(["rollout", "show", "--file"]).arg(service.paths().file());
-    let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let shown = String::from_utf8(service.rollout(&["show"]).stdout).unwrap();
     assert!(shown.contains("live sessions: 0 in v2") && shown.contains("5 in v3"), "{shown}");
     assert!(shown.contains("a rollback now would move 5 sessions"), "{shown}");
     assert!(shown.contains("as none is drawn to it any more"), "{shown}");

@@ -121,12 +121,6 @@ impl Steering {
                 if !open.by_chance {
                     return;
                 }
-                if open.lane == Lane::V3 {
-                    match outcome {
-                        poolshift::Outcome::Ok => self.good += 1,
-                        _ => self.guards.v3_failed(self.good),
-                    }
-                }
                 let mut unit = match open.session.map(|session| self.marks.get_mut(&session)) {
                     None => Unit::Anonymous,
                     Some(Some(Some(marks))) => Unit::Session(marks),
@@ -134,6 +128,11 @@ impl Steering {
                 };
                 let (command, took) = (open.class.as_str(), stamp.at.since(open.begun));
                 self.guards.called(&mut unit, command, Arm::from(open.lane), outcome, took);
+                match (open.lane, outcome) {
+                    (Lane::V3, poolshift::Outcome::Ok) => self.good += 1,
+                    (Lane::V3, _) => self.guards.v3_failed(&mut unit, self.good),
+                    (Lane::V2, _) => {}
+                }
             }
             _ => {}
         }
@@ -161,6 +160,7 @@ impl Steering {
             killed: false,
             capacity: Some(Capacity { v2_workers: 8, busy_workers: 1.0 }),
             drill: Some(Drill { at: self.wall(), took_ms: 1 }),
+            corpora: None,
         };
         let verdict = assess(&self.ramp, &situation);
         if !self.ramp.follow(&verdict, self.wall()).unwrap() {
@@ -355,5 +355,6 @@ fn bugs_of_the_router_are_found_under_ramps() {
 #[test]
 #[ignore = "minutes; run by name, in release"]
 fn ramps_at_length() {
-    ramps(1000..3000, 20_000);
+    let runs = std::env::var("POOLSHIFT_RAMPS").map_or(2000, |runs| runs.parse().unwrap());
+    ramps(1000..1000 + runs, 20_000);
 }

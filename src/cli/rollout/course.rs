@@ -1,11 +1,12 @@
 //! How a ramp goes, as commands tell it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use poolshift::clock::Wall;
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
-use poolshift::router::ramp::{Plan, Position, RampMark, Says, Verdict};
+use poolshift::router::ramp::{Check, Finding, Plan, Position, RampMark, Says, Verdict};
 use poolshift::router::shelf;
 use poolshift::shim::board::Board;
 use serde::Serialize;
@@ -24,6 +25,17 @@ pub(crate) struct Course {
     /// The strongest evidence of harm of any guard.
     pub(super) e_value: Option<f64>,
     pub(super) reasons: Vec<String>,
+    /// The commands of the gauntlet, before the first step.
+    pub(super) gauntlet: BTreeMap<String, Passed>,
+}
+
+/// How far a command has come through the gauntlet.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Passed {
+    /// How often V3 answered as V2 did, live and in runs of recorded calls.
+    pub(super) matches: u64,
+    /// How often it must.
+    pub(super) wanted: u64,
 }
 
 impl Course {
@@ -40,6 +52,7 @@ impl Course {
             at: verdict.map(|verdict| text(verdict.at)),
             e_value: verdict.and_then(Verdict::e_value),
             reasons,
+            gauntlet: verdict.map(gauntlet).unwrap_or_default(),
             ramp: Some(mark),
         }
     }
@@ -70,6 +83,15 @@ impl Course {
 pub(super) fn last_verdict(board: &Board) -> Option<&Verdict> {
     let said = board.live.iter().filter_map(|status| status.last_verdict.as_ref());
     said.max_by_key(|verdict| verdict.at)
+}
+
+fn gauntlet(verdict: &Verdict) -> BTreeMap<String, Passed> {
+    let findings = verdict.findings.iter().filter(|finding| finding.check == Check::Gauntlet);
+    let of = |finding: &Finding| {
+        let passed = Passed { matches: finding.value as u64, wanted: finding.bound as u64 };
+        Some((finding.about.clone()?, passed))
+    };
+    findings.filter_map(of).collect()
 }
 
 fn step(position: Position, plan: Option<&Plan>) -> Option<usize> {

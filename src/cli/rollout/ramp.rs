@@ -2,6 +2,7 @@
 
 mod export;
 mod forecast;
+mod plan;
 mod record;
 mod simulate;
 
@@ -15,7 +16,7 @@ use poolshift::config::Config;
 use poolshift::router::draft::Action;
 use poolshift::router::file::RolloutFile;
 use poolshift::router::paths::RolloutPaths;
-use poolshift::router::ramp::{Plan, Ramp, RampMark};
+use poolshift::router::ramp::{Ramp, RampMark};
 use poolshift::router::shelf;
 use poolshift::router::stage::Stage;
 use poolshift::router::steer::{Steer, Unsteered, may_begin};
@@ -119,14 +120,9 @@ async fn start(
     args: StartArgs,
     json: bool,
 ) -> Result<(), Failure> {
-    let StartArgs { plan: path, build, change } = args;
-    let shown = path.display();
-    let text_of_plan = std::fs::read_to_string(&path)
-        .map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))?;
-    let commands = config.commands.by_name();
-    let commands: Vec<&str> = commands.keys().copied().collect();
-    let plan = Plan::parse(&text_of_plan, &commands)
-        .map_err(|error| Failure::Failed(format!("{shown} is refused: {error}")))?;
+    let StartArgs { plan, build, change } = args;
+    let plan = plan::read(&plan, config)?;
+    plan::check_shadows(&plan, config)?;
     let file = show::file(paths)?.unwrap_or_default();
     may_begin(&file)?;
     let now = Clock::wall();

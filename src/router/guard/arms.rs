@@ -30,26 +30,38 @@ impl From<Lane> for Arm {
 /// and go; the percentage knows nothing of sessions that come back. Evidence of harm falls as
 /// the share rises, evidence of harmlessness as it falls, so each takes the share that makes it
 /// weaker, and is valid if either is right.
+///
+/// Comparisons have a third one. What is drawn to be compared is compared only if its lane has a
+/// spare worker, so neither need be right where nearly every unit goes bad with its first pair and
+/// nobody is at risk: the share of those that came does not depend on how many of them went bad.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
     /// The percentage by which the unit was drawn, from 0 to 1.
     pub intended: f64,
     /// Of the units at risk just before; none while there was nobody.
     pub actual: Option<f64>,
+    /// The units that have come so far, where their share is not that of the draws.
+    pub arrived: Option<Arms>,
 }
 
 impl Shares {
     /// The higher one, strictly between 0 and 1; none if nothing can be compared.
     #[must_use]
     pub fn high(self) -> Option<f64> {
-        Some(self.actual.map_or(self.intended, |actual| actual.max(self.intended)))
-            .filter(|share| *share > 0.0 && *share < 1.0)
+        // With one more of the candidate's: few units tell little about a share.
+        let arrived = self.arrived.map(|Arms { control, candidate }| {
+            (candidate + 1) as f64 / (control + candidate + 1) as f64
+        });
+        let shares = [self.actual, arrived].into_iter().flatten();
+        Some(shares.fold(self.intended, f64::max)).filter(|share| *share > 0.0 && *share < 1.0)
     }
 
     /// The lower one, strictly between 0 and 1; none if nothing can be compared.
     #[must_use]
     pub fn low(self) -> Option<f64> {
+        let arrived = self.arrived.map(|arms| arms.candidate as f64 / (arms.total() + 1) as f64);
         let low = self.actual.map(|actual| actual.min(self.intended));
+        let low = low.map(|low| arrived.map_or(low, |arrived| arrived.min(low)));
         low.filter(|share| *share > 0.0 && *share < 1.0)
     }
 }
@@ -90,6 +102,15 @@ impl Arms {
         Self {
             control: self.control.saturating_sub(other.control),
             candidate: self.candidate.saturating_sub(other.candidate),
+        }
+    }
+
+    /// Arm by arm, the higher one.
+    #[must_use]
+    pub fn higher(self, other: Self) -> Self {
+        Self {
+            control: self.control.max(other.control),
+            candidate: self.candidate.max(other.candidate),
         }
     }
 

@@ -22,6 +22,10 @@ pub struct Evidence {
     build: String,
     step: u64,
     comparisons: BTreeMap<Metric, Comparison>,
+    /// How often V3 answered as V2 did, by command: each pair, also of sessions that are not
+    /// judged. As many names as there are strata.
+    #[serde(default)]
+    matches: BTreeMap<String, u64>,
     /// The units that were routed.
     pub routed: Tally,
     /// The units that were compared in shadow.
@@ -41,7 +45,8 @@ pub struct Tally {
     pub weight: f64,
     /// Since the build came.
     pub units: Arms,
-    /// Drawn in this step, of the classes that it raised.
+    /// Sessions, each once, and anonymous calls: drawn in this step, of the classes that it
+    /// raised.
     pub step: Arms,
 }
 
@@ -67,6 +72,7 @@ impl Evidence {
             build: build.to_owned(),
             step: 0,
             comparisons: settings.bounds.keys().map(compare).collect(),
+            matches: BTreeMap::new(),
             routed: Tally::default(),
             compared: Tally::default(),
             in_a_row: InARow::new(settings.in_a_row),
@@ -101,6 +107,13 @@ impl Evidence {
         }
     }
 
+    pub(super) fn matched(&mut self, command: &str) {
+        match self.matches.get_mut(command) {
+            Some(matches) => *matches += 1,
+            None => drop(self.matches.insert(command.to_owned(), 1)),
+        }
+    }
+
     pub(super) fn drew(&mut self, class: Class, draws: Arms) {
         self.ratios[class as usize].drew(draws);
     }
@@ -120,6 +133,12 @@ impl Evidence {
     /// The evidence of each guard.
     pub fn comparisons(&self) -> impl Iterator<Item = (Metric, &Comparison)> {
         self.comparisons.iter().map(|(metric, comparison)| (*metric, comparison))
+    }
+
+    /// How often V3 answered a command as V2 did, in shadows of live calls.
+    #[must_use]
+    pub fn matches(&self, command: &str) -> u64 {
+        self.matches.get(command).copied().unwrap_or(0)
     }
 
     /// The units that a metric is about.
@@ -155,6 +174,9 @@ impl Evidence {
         for (metric, comparison) in &mut self.comparisons {
             comparison.absorb(&other.comparisons[metric], same_step);
         }
+        for (command, more) in &other.matches {
+            *self.matches.entry(command.clone()).or_default() += more;
+        }
         self.routed.absorb(other.routed, same_step);
         self.compared.absorb(other.compared, same_step);
         self.in_a_row.absorb(&other.in_a_row);
@@ -167,7 +189,7 @@ impl Evidence {
 }
 
 impl Tally {
-    pub(super) fn of(risk: &RiskSets, raised: impl Fn(usize) -> bool) -> Self {
+    pub(super) fn of(risk: &RiskSets, raised: &[Class]) -> Self {
         Self { weight: risk.weight(), units: risk.units(), step: risk.latest(raised) }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
 
-/// Burns when so many of V3's first attempts fail one after the other.
+/// Burns when so many of V3's sessions and anonymous calls fail one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InARow {
     limit: u32,

@@ -124,6 +124,12 @@ impl Guards {
         }
     }
 
+    /// V3 answered a call as V2 did. Told of each pair, whether or not its session is judged.
+    pub fn matched(&mut self, command: &str) {
+        let stratum = self.strata.of(command);
+        self.evidence.matched(self.strata.name(stratum));
+    }
+
     /// A shadow comparison ended: of V3 with V2, or of V2 with itself (the control).
     pub fn compared(&mut self, unit: &mut Unit<'_>, command: &str, arm: Arm, differs: bool) {
         let bad = if differs { Metrics::only(Metric::Mismatches) } else { Metrics::NONE };
@@ -134,7 +140,11 @@ impl Guards {
         let stratum = self.strata.of(command);
         let risk = if routed { &mut self.routed } else { &mut self.compared };
         // Before it enters: a unit's own lane must not move the share that it is judged by.
-        let shares = bad.iter().map(|metric| (metric, risk.shares(unit, stratum, metric)));
+        let arrived = risk.arrived(unit, stratum).filter(|_| !routed);
+        let shares = bad.iter().map(|metric| {
+            let shares = risk.shares(unit, stratum, metric);
+            (metric, shares.map(|shares| Shares { arrived, ..shares }))
+        });
         let shares: Vec<_> = shares.collect();
         risk.enter(unit, stratum, arm);
         for (metric, shares) in shares {
@@ -148,9 +158,16 @@ impl Guards {
         }
     }
 
-    /// V3 failed a first attempt, after `good` good answers in all.
-    pub fn v3_failed(&mut self, good: u64) {
-        self.evidence.in_a_row.failed(good);
+    /// V3 failed a first attempt, after `good` good answers in all. A session counts once: one
+    /// that fails at each call is one fault, and alone in V3 it would burn the fuse by itself.
+    pub fn v3_failed(&mut self, unit: &mut Unit<'_>, good: u64) {
+        let again = match unit {
+            Unit::Session(marks) => marks.failed_again(),
+            Unit::Anonymous => false,
+        };
+        if !again {
+            self.evidence.in_a_row.failed(good);
+        }
     }
 
     /// One of V3's workers died that had been ready.
@@ -166,10 +183,9 @@ impl Guards {
     /// What can be said now.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
-        let raised = |stratum| self.proving.contains(&self.strata.class(stratum));
         let mut evidence = self.evidence.clone();
-        evidence.routed = Tally::of(&self.routed, raised);
-        evidence.compared = Tally::of(&self.compared, |_| true);
+        evidence.routed = Tally::of(&self.routed, &self.proving);
+        evidence.compared = Tally::of(&self.compared, &Class::ALL);
         evidence
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::Class;
 use crate::router::guard::arms::{Arm, Arms, Shares};
 use crate::router::guard::metric::{Metric, Metrics};
 use crate::router::guard::strata::Strata;
@@ -33,6 +34,8 @@ struct Cohort {
     percents: Percents,
     sessions: Vec<Cell>,
     anonymous: Vec<Arms>,
+    /// Sessions that used a command of the class, each once, in the order of [`Class::ALL`].
+    by_class: [Arms; 3],
 }
 
 /// The sessions of one stratum.
@@ -49,6 +52,8 @@ struct Cell {
 pub struct Marks {
     cohort: u16,
     bad: Metrics,
+    /// Whether V3 has failed it before.
+    failed: bool,
     /// The strata that it has used, as bits.
     used: u64,
     /// Of these, those in which it is the candidate's.
@@ -56,6 +61,11 @@ pub struct Marks {
 }
 
 impl Marks {
+    /// V3 has failed the session; whether it had before.
+    pub(super) fn failed_again(&mut self) -> bool {
+        std::mem::replace(&mut self.failed, true)
+    }
+
     /// Whether the session has used this command: if so, a good call need not be told.
     #[must_use]
     pub const fn has_used(&self, stratum: usize) -> bool {
@@ -85,7 +95,8 @@ impl RiskSets {
         if !self.full {
             let sessions = vec![Cell::default(); self.strata.count()];
             let anonymous = vec![Arms::default(); self.strata.count()];
-            self.cohorts.push(Cohort { percents, sessions, anonymous });
+            let by_class = Default::default();
+            self.cohorts.push(Cohort { percents, sessions, anonymous, by_class });
         }
     }
 
@@ -93,7 +104,8 @@ impl RiskSets {
     #[must_use]
     pub fn mark(&self) -> Option<Marks> {
         let latest = self.cohorts.len().checked_sub(1).filter(|_| !self.full)?;
-        Some(Marks { cohort: latest as u16, bad: Metrics::NONE, used: 0, candidate: 0 })
+        let (cohort, bad) = (latest as u16, Metrics::NONE);
+        Some(Marks { cohort, bad, failed: false, used: 0, candidate: 0 })
     }
 
     /// A unit is at risk from here on: a session's first call of the command, or any anonymous
@@ -112,9 +124,14 @@ impl RiskSets {
         if marks.has_used(stratum) {
             return;
         }
+        let class = self.strata.class(stratum);
+        let is_first = marks.used & self.strata.of_class(class) == 0;
         marks.used |= 1 << stratum;
         marks.candidate |= u64::from(arm == Arm::Candidate) << stratum;
         let Some(cohort) = self.cohorts.get_mut(usize::from(marks.cohort)) else { return };
+        if is_first {
+            cohort.by_class[class as usize].add(arm);
+        }
         let cell = &mut cohort.sessions[stratum];
         cell.entered.add(arm);
         for metric in marks.bad.iter() {
@@ -138,7 +155,18 @@ impl RiskSets {
             }
         };
         let intended = cohort.percents.of(self.strata.class(stratum)).share();
-        Some(Shares { intended, actual: at_risk.share() })
+        Some(Shares { intended, actual: at_risk.share(), arrived: None })
+    }
+
+    /// The units of this one's cohort and stratum that have come so far, at risk or not.
+    #[must_use]
+    pub fn arrived(&self, unit: &Unit<'_>, stratum: usize) -> Option<Arms> {
+        Some(match unit {
+            Unit::Anonymous => self.cohorts.last()?.anonymous[stratum],
+            Unit::Session(marks) => {
+                self.cohorts.get(usize::from(marks.cohort))?.sessions[stratum].entered
+            }
+        })
     }
 
     /// A unit that has entered went bad. None if it was bad already, or is not judged; else
@@ -173,27 +201,33 @@ impl RiskSets {
         self.cohorts.iter().map(of).sum()
     }
 
-    /// The units of the latest cohort, in the strata that are asked for.
+    /// The sessions of the latest cohort that used these classes, and its anonymous calls of them.
+    ///
+    /// A session is one however many commands it used: that none of them failed is one good sign,
+    /// not many. How many used several classes is not known, so the class with the most counts.
     #[must_use]
-    pub fn latest(&self, wanted: impl Fn(usize) -> bool) -> Arms {
-        self.cohorts
-            .last()
-            .filter(|_| !self.full)
-            .map_or(Arms::default(), |cohort| cohort.units(wanted))
+    pub fn latest(&self, classes: &[Class]) -> Arms {
+        let Some(cohort) = self.cohorts.last().filter(|_| !self.full) else {
+            return Arms::default();
+        };
+        let sessions = classes.iter().map(|class| cohort.by_class[*class as usize]);
+        let anonymous = cohort.anonymous.iter().enumerate();
+        let anonymous = anonymous.filter(|(index, _)| classes.contains(&self.strata.class(*index)));
+        let sessions = sessions.fold(Arms::default(), Arms::higher);
+        anonymous.map(|(_, arms)| *arms).fold(sessions, Arms::plus)
     }
 
     /// The units of all cohorts.
     #[must_use]
     pub fn units(&self) -> Arms {
-        let units = self.cohorts.iter().map(|cohort| cohort.units(|_| true));
+        let units = self.cohorts.iter().map(Cohort::units);
         units.fold(Arms::default(), Arms::plus)
     }
 }
 
 impl Cohort {
-    fn units(&self, wanted: impl Fn(usize) -> bool) -> Arms {
-        let strata = (0..self.sessions.len()).filter(|stratum| wanted(*stratum));
-        let of = |stratum: usize| self.sessions[stratum].entered.plus(self.anonymous[stratum]);
-        strata.map(of).fold(Arms::default(), Arms::plus)
+    fn units(&self) -> Arms {
+        let sessions = self.sessions.iter().map(|cell| cell.entered);
+        sessions.chain(self.anonymous.iter().copied()).fold(Arms::default(), Arms::plus)
     }
 }

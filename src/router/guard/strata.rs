@@ -59,6 +59,13 @@ impl Strata {
         self.known.get(stratum).map_or(Class::Critical, |known| known.class)
     }
 
+    /// The strata of a class, as bits.
+    #[must_use]
+    pub fn of_class(&self, class: Class) -> u64 {
+        let of = (0..self.count()).filter(|stratum| self.class(*stratum) == class);
+        of.fold(0, |set, stratum| set | 1 << stratum)
+    }
+
     /// How many there are, the one of all others included.
     #[must_use]
     pub const fn count(&self) -> usize {

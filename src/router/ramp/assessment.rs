@@ -3,6 +3,8 @@
 mod findings;
 mod proof;
 
+use std::collections::BTreeMap;
+
 use crate::call::Class;
 use crate::clock::Wall;
 use crate::router::guard::strata::Strata;
@@ -28,6 +30,9 @@ pub struct Situation<'a> {
     pub capacity: Option<Capacity>,
     /// The last drill; none if there was none.
     pub drill: Option<Drill>,
+    /// How often each command was answered alike in runs of recorded calls; none if there were
+    /// no such runs of this build.
+    pub corpora: Option<&'a BTreeMap<String, u64>>,
 }
 
 /// Judges a ramp. In every state: a paused ramp is rolled back like any other.

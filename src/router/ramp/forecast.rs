@@ -176,7 +176,8 @@ fn play(
             _ => (drawn / 2, Arm::Candidate),
         };
         let share = all[stratum].share;
-        comparison.bad(stratum, Shares { intended: share, actual: Some(share) }, arm, false);
+        let shares = Shares { intended: share, actual: Some(share), arrived: None };
+        comparison.bad(stratum, shares, arm, false);
         // Evidence of harm only grows by V3's own.
         if arm == Arm::Candidate
             && comparison.ln_e() >= settings.ln_rollback()

@@ -1,5 +1,6 @@
 //! A ramp plan: which share of which class, for how long and on what evidence.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ pub struct Plan {
     pub on_verdict: Option<Hook>,
     /// What the shadow stage must show before the first step, if anything.
     pub shadow: Option<Proof>,
+    /// The gauntlet: so many times V3 must have answered each of these commands as V2 did, live
+    /// or in runs of recorded calls, before the first step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gauntlet: BTreeMap<String, u64>,
     /// The steps, at least one and at most [`MAX_STEPS`].
     pub steps: Vec<Step>,
 }
@@ -96,6 +101,28 @@ impl Plan {
 
     /// The text of [`Plan::standard`], to start one's own from.
     pub const STANDARD: &str = include_str!("standard.toml");
+
+    /// The plan, if it goes on where the lowest share governs whole sessions.
+    ///
+    /// # Errors
+    /// With each step that would leave that share where it was: nobody new would be in V3, and
+    /// nothing be proven.
+    pub fn for_whole_sessions(self) -> Result<Self, BadPlan> {
+        let mut before = Percent::ZERO;
+        let mut problems = Vec::new();
+        for (number, step) in (1..).zip(&self.steps) {
+            let lowest = step.percents.of(Class::Critical);
+            if lowest <= before {
+                problems.push(format!(
+                    "step {number} leaves critical at {before} %, and with session_lane = \
+                     \"whole\" the lowest share governs every session; raise all classes \
+                     together, by steps without class"
+                ));
+            }
+            before = lowest;
+        }
+        if problems.is_empty() { Ok(self) } else { Err(BadPlan { problems }) }
+    }
 
     /// How old the last drill may be.
     #[must_use]

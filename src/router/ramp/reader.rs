@@ -31,6 +31,8 @@ struct Text {
     guards: BTreeMap<Spanned<String>, GuardText>,
     shadow: Option<Spanned<ProofText>>,
     #[serde(default)]
+    gauntlet: BTreeMap<Spanned<String>, Spanned<u64>>,
+    #[serde(default)]
     steps: Vec<Spanned<StepText>>,
 }
 
@@ -118,6 +120,7 @@ impl Reader<'_> {
             max_drill_time_ms: drill,
             on_verdict: self.hook(written.on_verdict, written.on_verdict_timeout),
             shadow: self.shadow(written.shadow, mismatches),
+            gauntlet: self.gauntlet(written.gauntlet),
             steps: self.steps(written.steps),
         }
     }
@@ -205,6 +208,22 @@ impl Reader<'_> {
         let place = self.place(&shadow.span());
         let ProofText { min_time, min_units } = shadow.into_inner();
         Some(self.proof(&place, min_time.as_ref(), min_units.as_ref()))
+    }
+
+    fn gauntlet(
+        &mut self,
+        written: BTreeMap<Spanned<String>, Spanned<u64>>,
+    ) -> BTreeMap<String, u64> {
+        let mut gauntlet = BTreeMap::new();
+        for (command, matches) in written {
+            let name = self.command(&command);
+            if *matches.as_ref() == 0 {
+                let place = self.place(&matches.span());
+                self.problems.push(format!("{place}: {name} = 0 is no gauntlet; leave it out"));
+            }
+            gauntlet.insert(name, matches.into_inner());
+        }
+        gauntlet
     }
 
     fn steps(&mut self, written: Vec<Spanned<StepText>>) -> Vec<Step> {

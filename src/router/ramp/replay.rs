@@ -108,6 +108,7 @@ pub struct Reached {
 #[must_use]
 pub fn replay(record: &[Recorded], mut plan: Plan, terms: &Terms) -> Replayed {
     plan.shadow = None;
+    plan.gauntlet.clear();
     plan.guards.bounds.remove(&Metric::Mismatches);
     let mut events: Vec<(Duration, Event)> = Vec::with_capacity(2 * record.len());
     for (index, call) in record.iter().enumerate() {
@@ -237,15 +238,8 @@ impl<'a> Service<'a> {
             // A key of its own: who is drawn first must not borrow certain outcomes.
             known[draw("poolshift-replay", &call.id).hash as usize % known.len()]
         };
-        if lane == Lane::V3 {
-            match outcome {
-                Outcome::Ok => self.good += 1,
-                Outcome::Cancelled | Outcome::Draining => {}
-                _ => self.guards.v3_failed(self.good),
-            }
-            if outcome == Outcome::WorkerLost {
-                self.guards.v3_worker_died(wall(at));
-            }
+        if (lane, outcome) == (Lane::V3, Outcome::WorkerLost) {
+            self.guards.v3_worker_died(wall(at));
         }
         let marks = call.session.as_ref().map(|session| self.marks.get_mut(session));
         let mut unit = match marks {
@@ -255,6 +249,13 @@ impl<'a> Service<'a> {
             Some(_) => return,
         };
         self.guards.called(&mut unit, &call.command, Arm::from(lane), outcome, total);
+        if lane == Lane::V3 {
+            match outcome {
+                Outcome::Ok => self.good += 1,
+                Outcome::Cancelled | Outcome::Draining => {}
+                _ => self.guards.v3_failed(&mut unit, self.good),
+            }
+        }
     }
 
     fn judge(&mut self, now: Duration) -> Verdict {
@@ -269,6 +270,7 @@ impl<'a> Service<'a> {
             killed: false,
             capacity: Some(Capacity { v2_workers: 1, busy_workers: 0.0 }),
             drill: Some(Drill { at, took_ms: 0 }),
+            corpora: None,
         };
         let verdict = assess(&self.ramp, &situation);
         let followed = self.ramp.follow(&verdict, at);

@@ -23,6 +23,7 @@ use crate::error::{CallError, Outcome};
 use crate::machine::retry::Share;
 use crate::pool::Pool;
 use crate::router::bucket::{BUCKETS, draw};
+use crate::router::in_force::{Shards, Watched, WatchedPair};
 use crate::router::shadow::gate::Gate;
 use crate::router::shadow::runner::Runner;
 use crate::router::shadow::status::Tally;
@@ -83,6 +84,8 @@ pub(super) struct Draft {
     always: bool,
     control: Lane,
     candidate: Lane,
+    /// Who is to hear whether the answers are alike, if somebody is.
+    watched: Option<WatchedPair>,
 }
 
 /// A call that control has answered, on its way to the other lane.
@@ -169,7 +172,7 @@ impl Shadow {
         self.tally.sampled();
         let other = if lane == Lane::V2 { Lane::V3 } else { Lane::V2 };
         let candidate = if again { lane } else { other };
-        Some(Box::new(Draft { call: copy, tape, always, control: lane, candidate }))
+        Some(Box::new(Draft { call: copy, tape, always, control: lane, candidate, watched: None }))
     }
 
     /// After control has answered: leaves the call for its shadow by one try-push.
@@ -222,6 +225,21 @@ impl Shadow {
 impl Drop for Shadow {
     fn drop(&mut self) {
         self.runner.abort();
+    }
+}
+
+impl Draft {
+    /// Guards hear of pairs whose call V2 answered: V3 with V2, and beside them V2 with itself,
+    /// each of sessions that were drawn alike.
+    pub(super) fn under_watch(
+        mut self: Box<Self>,
+        watched: Option<&Watched>,
+        shards: &Shards,
+    ) -> Box<Self> {
+        let watched = watched.filter(|_| self.control == Lane::V2).cloned();
+        let shards = Arc::clone(shards);
+        self.watched = watched.map(|watched| WatchedPair { watched, shards });
+        self
     }
 }
 

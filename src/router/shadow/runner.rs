@@ -10,11 +10,14 @@ use crate::call::{Answer, Lane};
 use crate::clock::Clock;
 use crate::error::Outcome;
 use crate::pool::Pool;
+use crate::router::compare::Verdict;
+use crate::router::guard::Arm;
+use crate::router::in_force::WatchedPair;
 use crate::router::shadow::gate::{Gate, Shut, lock};
 use crate::router::shadow::status::{Dropped, Tally};
 use crate::router::shadow::{Draft, Offer, ShadowTerms};
 use crate::session::Sessions;
-use crate::shadow::recorder::Recorder;
+use crate::shadow::recorder::{Recorder, Told};
 use crate::shadow::{Side, Trial};
 use crate::tape::{ShadowCall, Taped};
 
@@ -120,8 +123,9 @@ impl<L: Pool, N: Pool> Runner<L, N> {
         if self.is_stale(&offer, &saves) {
             return Err(Dropped::Stale);
         }
-        let trial = trial(offer, answer);
-        self.recorder.offer(trial).then_some(()).ok_or(Dropped::RecorderFull)
+        let (trial, watched) = trial(offer, answer);
+        let told = watched.map(|watched| told(watched, &trial));
+        self.recorder.offer(trial, told).then_some(()).ok_or(Dropped::RecorderFull)
     }
 
     async fn ask(&self, lane: Lane, copy: ShadowCall) -> Option<Answer> {
@@ -136,10 +140,21 @@ impl<L: Pool, N: Pool> Runner<L, N> {
     }
 }
 
-fn trial(offer: Offer, answer: Answer) -> Trial {
+/// Tells the guards whether the answers are alike, once that is known.
+fn told(watched: WatchedPair, trial: &Trial) -> Told {
+    let command = Arc::clone(&trial.command);
+    let arm = if trial.is_noise() { Arm::Control } else { Arm::Candidate };
+    Box::new(move |verdict| match verdict {
+        Verdict::Same | Verdict::Excused => watched.compared(&command, arm, false),
+        Verdict::Differs(_) => watched.compared(&command, arm, true),
+        Verdict::Unknown | Verdict::Skipped(_) => {}
+    })
+}
+
+fn trial(offer: Offer, answer: Answer) -> (Trial, Option<WatchedPair>) {
     let Offer { draft, answer: told, took, at, .. } = offer;
-    let Draft { call, control, candidate, .. } = *draft;
-    Trial {
+    let Draft { call, control, candidate, watched, .. } = *draft;
+    let trial = Trial {
         command: call.command,
         id: call.id,
         session: call.session,
@@ -147,5 +162,6 @@ fn trial(offer: Offer, answer: Answer) -> Trial {
         control: Side { lane: control, answer: told, took },
         candidate: Side::of(candidate, answer),
         at,
-    }
+    };
+    (trial, watched)
 }

@@ -40,7 +40,7 @@ fn drawn(percent: u32) -> Drawn {
     Drawn { calls, comparisons: "50".parse().unwrap() }
 }
 
-fn guards() -> Guards {
+pub(super) fn guards() -> Guards {
     let mut guards = Guards::new(
         "build-1",
         settings(&[Metric::Errors, Metric::Timeouts, Metric::Mismatches]),
@@ -51,7 +51,13 @@ fn guards() -> Guards {
     guards
 }
 
-fn call(guards: &mut Guards, unit: &mut Unit<'_>, command: &str, arm: Arm, outcome: Outcome) {
+pub(super) fn call(
+    guards: &mut Guards,
+    unit: &mut Unit<'_>,
+    command: &str,
+    arm: Arm,
+    outcome: Outcome,
+) {
     guards.called(unit, command, arm, outcome, Duration::ZERO);
 }
 
@@ -79,6 +85,37 @@ fn a_session_is_one_bad_unit_however_often_it_fails() {
     assert_eq!(errors(&guards), Arms { control: 4, candidate: 1 });
 }
 
+/// Else one session that uses five commands would prove as much as five that use one.
+#[test]
+fn a_session_is_one_unit_of_proof_whatever_it_uses() {
+    let mut guards = guards();
+    guards.begin_step(2, drawn(5), &[Class::Read, Class::Write]);
+    for n in 0..4 {
+        let mut marks = guards.mark().unwrap();
+        for command in ["a", "b", "a", "w"].iter().take(n + 1) {
+            let unit = &mut Unit::Session(&mut marks);
+            call(&mut guards, unit, command, Arm::Candidate, Outcome::Ok);
+        }
+    }
+    call(&mut guards, &mut Unit::Anonymous, "w", Arm::Candidate, Outcome::Ok);
+    let evidence = guards.evidence();
+    assert_eq!(evidence.routed.units.candidate, 4 + 3 + 1 + 1);
+    assert_eq!(evidence.routed.step.candidate, 4 + 1, "four sessions, and a call");
+}
+
+#[test]
+fn one_session_that_always_fails_burns_no_fuse() {
+    let mut guards = guards();
+    let mut marks = guards.mark().unwrap();
+    (0..20).for_each(|_| guards.v3_failed(&mut Unit::Session(&mut marks), 7));
+    assert_eq!(guards.evidence().in_a_row.load(), (1, 5));
+    for _ in 0..4 {
+        let mut marks = guards.mark().unwrap();
+        (0..3).for_each(|_| guards.v3_failed(&mut Unit::Session(&mut marks), 7));
+    }
+    assert!(guards.evidence().in_a_row.is_burnt(), "five of them do");
+}
+
 #[test]
 fn a_unit_does_not_move_the_share_that_it_is_judged_by() {
     let mut guards = guards();
@@ -90,7 +127,7 @@ fn a_unit_does_not_move_the_share_that_it_is_judged_by() {
     // None of 3 in V3, so by the 5 % that were meant; then 1 of 4.
     let mut expected = Comparison::new(1.25, 2.0, strata().count());
     let stratum = guards.stratum("a");
-    let shares = |actual| Shares { intended: 0.05, actual: Some(actual) };
+    let shares = |actual| Shares { intended: 0.05, actual: Some(actual), arrived: None };
     expected.bad(stratum, shares(0.0), Arm::Candidate, true);
     expected.bad(stratum, shares(0.25), Arm::Control, true);
     let evidence = guards.evidence();
@@ -166,21 +203,6 @@ fn another_build_starts_with_empty_books_and_the_same_one_does_not() {
 }
 
 #[test]
-fn mismatches_are_compared_with_noise_and_not_with_calls() {
-    let mut guards = guards();
-    for (arm, differs) in [(Arm::Control, true), (Arm::Candidate, true), (Arm::Candidate, false)] {
-        guards.compared(&mut Unit::Anonymous, "a", arm, differs);
-    }
-    call(&mut guards, &mut Unit::Anonymous, "a", Arm::Control, Outcome::Ok);
-    let evidence = guards.evidence();
-    let (metric, comparison) = evidence.comparisons().last().unwrap();
-    assert_eq!(metric, Metric::Mismatches);
-    assert_eq!(comparison.bad_units(), Arms { control: 1, candidate: 1 });
-    assert_eq!(evidence.tally(metric).units, Arms { control: 1, candidate: 2 });
-    assert_eq!(evidence.routed.units, Arms { control: 1, candidate: 0 });
-}
-
-#[test]
 fn more_commands_than_are_told_apart_share_a_stratum_and_more_cohorts_are_not_judged() {
     let names = (0..200).map(|n| (format!("c{n:03}"), Class::Read));
     let strata = Strata::new(names);
@@ -202,7 +224,7 @@ fn evidence_of_several_processes_adds_up_and_of_another_build_does_not() {
     for arm in [Arm::Control, Arm::Candidate] {
         call(&mut there, &mut Unit::Anonymous, "a", arm, Outcome::Raised);
     }
-    (0..5).for_each(|_| there.v3_failed(0));
+    (0..5).for_each(|_| there.v3_failed(&mut Unit::Anonymous, 0));
     let mut both = here.evidence();
     both.absorb(&there.evidence()).unwrap();
     let (_, comparison) = both.comparisons().next().unwrap();
@@ -269,7 +291,7 @@ fn take(guards: &mut Guards, live: &mut BTreeMap<usize, Marks>, note: &Note) {
         Note::Step(percent) => {
             guards.begin_step(u64::from(percent), drawn(percent), &[Class::Read]);
         }
-        Note::Failed(good) => guards.v3_failed(good),
+        Note::Failed(good) => guards.v3_failed(&mut Unit::Anonymous, good),
         Note::Died(at) => guards.v3_worker_died(Wall::from_millis(at)),
         Note::Drew(control, candidate) => guards.drew(Class::Read, Arms { control, candidate }),
     }
@@ -339,7 +361,8 @@ proptest! {
                         }
                     }
                     // A write has the share of its class, as has a command nobody knows.
-                    let expected = Shares { intended: 0.05, actual: expected.share() };
+                    let (actual, arrived) = (expected.share(), None);
+                    let expected = Shares { intended: 0.05, actual, arrived };
                     prop_assert_eq!(shares, Some(expected));
                     if !entered.iter().any(|(s, c, _)| (*s, *c) == (session, stratum)) {
                         entered.push((session, stratum, arm(v3)));

@@ -176,7 +176,8 @@ fn the_difference_of_shares_is_mantel_and_haenszels() {
     let mut comparison = Comparison::new(1.25, 2.0, 2);
     let bad = [(0, first, 1, 3), (1, second, 4, 1)];
     for (stratum, arms, control, candidate) in bad {
-        let shares = Shares { intended: arms.share().unwrap(), actual: arms.share() };
+        let shares =
+            Shares { intended: arms.share().unwrap(), actual: arms.share(), arrived: None };
         (0..control).for_each(|_| comparison.bad(stratum, shares, Arm::Control, false));
         (0..candidate).for_each(|_| comparison.bad(stratum, shares, Arm::Candidate, false));
     }
@@ -193,7 +194,7 @@ fn the_difference_of_shares_is_mantel_and_haenszels() {
 #[test]
 fn half_the_evidence_is_pooled_and_half_the_mean_of_the_strata() {
     let mut comparison = Comparison::new(1.0, 2.0, 4);
-    let half = Shares { intended: 0.5, actual: Some(0.5) };
+    let half = Shares { intended: 0.5, actual: Some(0.5), arrived: None };
     comparison.bad(2, half, Arm::Candidate, true);
     // By hand above: 1.570491 pooled and in one stratum; the other three are still at 1.
     let e = 1.570_490_62;
@@ -202,7 +203,7 @@ fn half_the_evidence_is_pooled_and_half_the_mean_of_the_strata() {
     assert_eq!(comparison.worst().0, 2);
     // One arm alone tells nothing, but is counted.
     let before = comparison.clone();
-    let all = Shares { intended: 1.0, actual: Some(1.0) };
+    let all = Shares { intended: 1.0, actual: Some(1.0), arrived: None };
     comparison.bad(2, all, Arm::Candidate, true);
     assert!(close(comparison.ln_e(), before.ln_e()));
     assert_eq!(comparison.bad_units().candidate, before.bad_units().candidate + 1);
@@ -210,7 +211,7 @@ fn half_the_evidence_is_pooled_and_half_the_mean_of_the_strata() {
 
 #[test]
 fn each_kind_of_evidence_takes_the_share_that_makes_it_weaker() {
-    let shares = |intended, actual| Shares { intended, actual };
+    let shares = |intended, actual| Shares { intended, actual, arrived: None };
     let both = |shares: Shares| (shares.high(), shares.low());
     assert_eq!(both(shares(0.05, Some(0.1))), (Some(0.1), Some(0.05)));
     assert_eq!(both(shares(0.05, Some(0.01))), (Some(0.05), Some(0.01)));

@@ -2,5 +2,6 @@
 
 mod books;
 mod formulas;
+mod pairs;
 mod rates;
 mod traffic;

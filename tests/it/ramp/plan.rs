@@ -122,6 +122,29 @@ fn mismatches_are_proven_in_the_shadow_stage() {
 }
 
 #[test]
+fn a_gauntlet_names_commands_and_how_often_each_must_match() {
+    let text = format!("[gauntlet]\nknown = 300\n{PLAN}");
+    let plan = Plan::parse(&text, &["known"]).unwrap();
+    assert_eq!(plan.gauntlet["known"], 300);
+    assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    let spoilt = text.replace("known = 300", "known = 0\nno = 1");
+    let problems = problems(&spoilt);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("line 2: known = 0 is no gauntlet"), "{problems:?}");
+    assert!(problems[1].starts_with("line 3: no command no"), "{problems:?}");
+}
+
+/// Read at 5 and at 50 % leaves all sessions in V2 where the lowest share governs them.
+#[test]
+fn where_sessions_are_governed_as_a_whole_each_step_raises_all_classes() {
+    let BadPlan { problems } = Plan::parse(PLAN, &[]).unwrap().for_whole_sessions().unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[1].starts_with("step 2 leaves critical at 0 %"), "{problems:?}");
+    let together = Plan::parse(&PLAN.replace("class = \"read\"\n", ""), &[]).unwrap();
+    assert_eq!(together.clone().for_whole_sessions().unwrap(), together);
+}
+
+#[test]
 fn a_plan_survives_being_stored() {
     let plan = Plan::standard();
     let stored = serde_json::to_string(&plan).unwrap();

@@ -1,12 +1,13 @@
 //! Verdicts: what says what, which word wins, and that each can be computed again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poolshift::router::guard::limit::zero_failures;
 use poolshift::router::guard::slow::Thresholds;
 use poolshift::router::guard::{Arm, Arms, Drawn, Guards, Unit};
 use poolshift::router::ramp::{
-    Capacity, Check, Drill, Finding, Position, Ramp, Says, Situation, Verdict, assess,
+    Capacity, Check, Drill, Finding, Plan, Position, Ramp, Says, Situation, Verdict, assess,
 };
 use poolshift::router::stage::By;
 use poolshift::{Class, Outcome};
@@ -44,6 +45,7 @@ fn judged(
         killed: false,
         capacity: ROOM,
         drill: drilled(now),
+        corpora: None,
     };
     change(&mut situation);
     assess(ramp, &situation)
@@ -101,7 +103,17 @@ fn recomputed(verdict: &Verdict) {
                 ln_mean_exp(&[pooled, input("strata_ln_e")])
             }
             Check::Limit => counts(&[1.5, 2.0, 3.0, 5.0, 10.0, 20.0], input("units"), input("bad")),
-            Check::Proof if input("bad_v2") > 0.0 => ln_mean_exp(&sums()),
+            Check::Proof if finding.inputs.contains_key("sum_0") => {
+                let odds = input("floor") / (1.0 - input("floor"));
+                let each = |k: &f64| {
+                    input("units") * ((1.0 + odds) / (1.0 + k * odds)).ln()
+                        + input("bad_v3") * k.ln()
+                };
+                let below = ln_mean_exp(&[0.5, 0.25, 0.125].map(|k| each(&k)));
+                assert!((below - input("below_floor")).abs() < 1e-9);
+                (0.9 * ln_mean_exp(&sums()).exp() + 0.1 * below.exp()).ln()
+            }
+            Check::Gauntlet => input("live") + input("recorded"),
             Check::Proof if input("bad_v3") == 0.0 => input("units"),
             Check::Proof => counts(&[0.5, 0.25, 0.125], input("units"), input("bad_v3")),
             Check::Capacity => input("busy_workers") / input("v2_workers"),
@@ -113,7 +125,7 @@ fn recomputed(verdict: &Verdict) {
         assert!((value - finding.value).abs() < 1e-9, "{value} is not {finding:?}");
         let bound = match finding.check {
             Check::Harm | Check::Limit => (input("tests") / input("alpha")).ln(),
-            Check::Proof if input("bad_v2") + input("bad_v3") == 0.0 => {
+            Check::Proof if finding.formula.starts_with("value = units") => {
                 (input("beta").ln() / (1.0 - input("limit")).ln()).ceil()
             }
             Check::Proof => -input("beta").ln(),
@@ -227,7 +239,7 @@ fn fuses_roll_back_and_a_wrong_share_holds() {
     let (ramp, mut guards) = begun();
     good(&mut guards);
     let quiet = guards.clone();
-    (0..10).for_each(|_| guards.v3_failed(7));
+    (0..10).for_each(|_| guards.v3_failed(&mut Unit::Anonymous, 7));
     only(&judged(&ramp, Some(&guards), at(60), |_| ()), Says::Rollback, Check::InARow);
     let mut guards = quiet.clone();
     (0..5).for_each(|second| guards.v3_worker_died(at(second)));
@@ -243,7 +255,7 @@ fn fuses_roll_back_and_a_wrong_share_holds() {
 fn kill_beats_rollback_beats_hold_beats_advance() {
     let (mut ramp, mut guards) = begun();
     good(&mut guards);
-    (0..10).for_each(|_| guards.v3_failed(7));
+    (0..10).for_each(|_| guards.v3_failed(&mut Unit::Anonymous, 7));
     let all = judged(&ramp, Some(&guards), at(5), |situation| situation.killed = true);
     assert!(only(&all, Says::Kill, Check::KillSwitch).contains("kill switch"));
     let words: Vec<Says> = all.findings.iter().map(|finding| finding.says).collect();
@@ -279,6 +291,88 @@ fn without_bad_units_in_v2_v3_is_proven_against_its_limit() {
     assert_eq!(proof(&guards), Says::Advance);
 }
 
+/// A call that a process drew late to V2, say; whatever it is, V2 has no rate there.
+#[test]
+fn at_100_percent_a_bad_unit_of_v2_leaves_the_proof_to_the_limit() {
+    let (mut ramp, mut guards) = begun();
+    while ramp.position() != Position::Step(2) {
+        good(&mut guards);
+        calls(&mut guards, Arm::Candidate, Outcome::Ok, 1000);
+        let now = at(ramp.since().as_millis() / 1000 + 60);
+        let verdict = judged(&ramp, Some(&guards), now, |_| ());
+        ramp.follow(&verdict, now).unwrap();
+        begin(&ramp, &mut guards);
+    }
+    let proof = |guards: &Guards| {
+        let verdict = judged(&ramp, Some(guards), at(1000), |_| ());
+        recomputed(&verdict);
+        of(&verdict, Check::Proof).clone()
+    };
+    calls(&mut guards, Arm::Control, Outcome::Raised, 1);
+    calls(&mut guards, Arm::Candidate, Outcome::Ok, zero_failures(0.2, 0.05) - 1);
+    assert_eq!(proof(&guards).says, Says::Hold);
+    calls(&mut guards, Arm::Candidate, Outcome::Ok, 1);
+    let finding = proof(&guards);
+    assert_eq!(finding.says, Says::Advance, "{finding:?}");
+    assert!(finding.reason.contains("keep below their limit"), "{finding:?}");
+}
+
+#[test]
+fn one_bad_unit_of_v2_does_not_hold_a_faultless_v3_for_ever() {
+    let (ramp, mut guards) = begun();
+    good(&mut guards);
+    calls(&mut guards, Arm::Control, Outcome::Raised, 1);
+    let proof = |guards: &Guards| {
+        let verdict = judged(&ramp, Some(guards), at(60), |_| ());
+        recomputed(&verdict);
+        of(&verdict, Check::Proof).clone()
+    };
+    assert_eq!(proof(&guards).says, Says::Hold, "one event is no proof beside V2");
+    calls(&mut guards, Arm::Candidate, Outcome::Ok, 10_000);
+    assert_eq!(proof(&guards).says, Says::Hold);
+    calls(&mut guards, Arm::Candidate, Outcome::Ok, 10_000);
+    let finding = proof(&guards);
+    assert_eq!(finding.says, Says::Advance, "below 0.05 % of units, by far: {finding:?}");
+    // Bad units of V3 above the floor are no way around the comparison.
+    for _ in 0..20 {
+        calls(&mut guards, Arm::Candidate, Outcome::Raised, 1);
+    }
+    assert_eq!(proof(&guards).says, Says::Hold);
+}
+
+#[test]
+fn the_gauntlet_holds_the_first_step_until_live_and_recorded_matches_are_enough() {
+    let text = format!("[gauntlet]\na = 10\n{}", crate::ramp::PLAN);
+    let ramp = Ramp::start(Plan::parse(&text, &["a"]).unwrap(), at(0));
+    let mut guards = Guards::new("b", plan().guards, strata(), Thresholds::default());
+    let recorded = BTreeMap::from([("a".to_owned(), 6), ("w".to_owned(), 100)]);
+    let judge = |guards: &Guards, corpora| {
+        let (strata, evidence) = (strata(), guards.evidence());
+        let situation = Situation {
+            now: at(60),
+            evidence: Some(&evidence),
+            strata: &strata,
+            killed: false,
+            capacity: ROOM,
+            drill: drilled(at(60)),
+            corpora,
+        };
+        let verdict = assess(&ramp, &situation);
+        recomputed(&verdict);
+        verdict
+    };
+    (0..3).for_each(|_| guards.matched("a"));
+    guards.matched("w");
+    let reason = only(&judge(&guards, Some(&recorded)), Says::Hold, Check::Gauntlet);
+    assert!(reason.contains("a as V2 did 9 times (3 live, 6 in"), "{reason}");
+    guards.matched("a");
+    assert_eq!(judge(&guards, Some(&recorded)).verdict, Says::Advance);
+    assert_eq!(judge(&guards, None).verdict, Says::Hold);
+    // A human may waive it, as any proof.
+    let mut ramp = ramp.clone();
+    ramp.promote(&judge(&guards, None), at(61)).unwrap();
+}
+
 #[test]
 fn a_done_ramp_is_still_watched() {
     let (mut ramp, mut guards) = begun();
@@ -293,6 +387,6 @@ fn a_done_ramp_is_still_watched() {
     }
     let done = judged(&ramp, Some(&guards), at(1000), |_| ());
     assert!(only(&done, Says::Hold, Check::Step).contains("every step of the plan is done"));
-    (0..10).for_each(|_| guards.v3_failed(7));
+    (0..10).for_each(|_| guards.v3_failed(&mut Unit::Anonymous, 7));
     only(&judged(&ramp, Some(&guards), at(1001), |_| ()), Says::Rollback, Check::InARow);
 }

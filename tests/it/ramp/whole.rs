@@ -48,6 +48,7 @@ struct Session {
     marks: Option<Marks>,
     lane: Lane,
     calls_left: u64,
+    poisoned: bool,
 }
 
 struct Service {
@@ -60,6 +61,8 @@ struct Service {
     good: u64,
     chance: Stream,
     next: Next,
+    /// Sessions in a million that fail at each of 20 calls, in either lane.
+    poisoned: u32,
 }
 
 impl Service {
@@ -80,6 +83,7 @@ impl Service {
             good: 0,
             chance: Seed(seed).stream(Domain::Call, run, 1),
             next,
+            poisoned: 0,
         }
     }
 
@@ -90,34 +94,48 @@ impl Service {
         lane
     }
 
-    /// One call: half of them in one of 30 sessions, half anonymous.
+    /// One call: half of them in one of 30 sessions, half anonymous; all of them in sessions
+    /// where some of those are poisoned, so that V3 sometimes has no other.
     fn call(&mut self) {
         self.now += 10;
         let command = if self.chance.chance(300_000) { "b" } else { "a" };
-        let seat = self.chance.below(60);
+        let seat = self.chance.below(if self.poisoned > 0 { 30 } else { 60 });
         if seat >= 30 {
             let lane = self.draw();
-            let (outcome, total) = self.outcome(lane);
-            return self.guards.called(
-                &mut Unit::Anonymous,
-                command,
-                Arm::from(lane),
-                outcome,
-                total,
-            );
+            let ended = self.outcome(lane);
+            return self.note(&mut Unit::Anonymous, command, lane, ended);
         }
         if self.sessions.get(&seat).is_none_or(|session| session.calls_left == 0) {
             let (marks, lane) = (self.guards.mark(), self.draw());
-            let calls_left = self.chance.between(1, 10);
-            self.sessions.insert(seat, Session { marks, lane, calls_left });
+            let poisoned = self.chance.chance(self.poisoned);
+            let calls_left = if poisoned { 20 } else { self.chance.between(1, 10) };
+            self.sessions.insert(seat, Session { marks, lane, calls_left, poisoned });
         }
-        let lane = self.sessions[&seat].lane;
+        let Session { lane, poisoned, .. } = self.sessions[&seat];
         let (outcome, total) = self.outcome(lane);
+        let outcome = if poisoned { Outcome::Raised } else { outcome };
         let session = self.sessions.get_mut(&seat).unwrap();
         session.calls_left -= 1;
-        if let Some(marks) = &mut session.marks {
-            let unit = &mut Unit::Session(marks);
-            self.guards.called(unit, command, Arm::from(lane), outcome, total);
+        let mut marks = session.marks;
+        if let Some(marks) = &mut marks {
+            self.note(&mut Unit::Session(marks), command, lane, (outcome, total));
+        }
+        self.sessions.get_mut(&seat).unwrap().marks = marks;
+    }
+
+    /// As a process tells its guards.
+    fn note(
+        &mut self,
+        unit: &mut Unit<'_>,
+        command: &str,
+        lane: Lane,
+        (outcome, total): (Outcome, Duration),
+    ) {
+        self.guards.called(unit, command, Arm::from(lane), outcome, total);
+        match (lane, outcome) {
+            (Lane::V3, Outcome::Ok) => self.good += 1,
+            (Lane::V3, _) => self.guards.v3_failed(unit, self.good),
+            (Lane::V2, _) => {}
         }
     }
 
@@ -129,12 +147,6 @@ impl Service {
             dice if dice <= 0.04 * errors + 0.02 * timeouts => Outcome::ExecTimeout,
             _ => Outcome::Ok,
         };
-        if lane == Lane::V3 {
-            match outcome {
-                Outcome::Ok => self.good += 1,
-                _ => self.guards.v3_failed(self.good),
-            }
-        }
         let slow = self.chance.unit() <= 0.1 * slow;
         (outcome, Duration::from_millis(if slow { 20 } else { 5 }))
     }
@@ -150,6 +162,7 @@ impl Service {
             killed: false,
             capacity: ROOM,
             drill: drilled(now),
+            corpora: None,
         };
         let verdict = assess(&self.ramp, &situation);
         if self.ramp.follow(&verdict, now).unwrap() && self.ramp.position() != Position::Done {
@@ -195,19 +208,20 @@ fn a_clean_v3_completes_and_a_worse_one_is_rolled_back_with_the_reason() {
 }
 
 /// Ramps of a V3 that is as V2, and how many of them ended in a rollback or in no time.
-fn clean(runs: u64, calls: u64) {
+fn clean(runs: u64, calls: u64, poisoned: u32) {
     for seed in SEEDS {
         let (mut rolled_back, mut done) = (0, 0);
         for run in 0..runs {
-            let mut service = Service::new(ALIKE, seed, run);
+            let mut service = Service { poisoned, ..Service::new(ALIKE, seed, run) };
             match service.run(calls).verdict {
                 Says::Rollback => rolled_back += 1,
                 _ => done += u64::from(service.ramp.position() == Position::Done),
             }
         }
         println!(
-            "seed {seed}: of {runs} whole ramps with three guards, {rolled_back} were rolled back \
-             falsely and {done} were through within {calls} calls"
+            "seed {seed}: of {runs} whole ramps with three guards and {:.1} % poisoned sessions, \
+             {rolled_back} were rolled back falsely and {done} were through within {calls} calls",
+            f64::from(poisoned) / 1e4
         );
         assert!(rolled_back as f64 <= 0.003 * runs as f64, "{rolled_back} of {runs}");
     }
@@ -215,11 +229,18 @@ fn clean(runs: u64, calls: u64) {
 
 #[test]
 fn whole_ramps_of_a_clean_v3_are_not_rolled_back() {
-    clean(20, 8000);
+    clean(20, 8000, 0);
+}
+
+/// Little traffic: at a small share V3 often has the poisoned session alone.
+#[test]
+fn nor_are_those_with_poisoned_sessions() {
+    clean(20, 8000, 10_000);
 }
 
 #[test]
 #[ignore = "minutes; run by name, in release"]
 fn whole_ramps_at_length() {
-    clean(2000, 100_000);
+    clean(2000, 100_000, 0);
+    clean(2000, 100_000, 10_000);
 }

@@ -10,6 +10,11 @@ use crate::ramp_live::{PLAN, Service};
 fn a_bad_plan_is_refused_with_every_reason_and_nothing_is_left() {
     let service = Service::new();
     let path = service.path("plan.toml");
+    let refused = |args: &[&str], reason: &str| {
+        let error = service.refused(args);
+        assert!(error.contains(reason), "{reason}: {error}");
+        assert_eq!(service.rollout(args).status.code(), Some(4), "as a bad config: {error}");
+    };
     for (plan, reason) in [
         (PLAN.replace("percent = 100", "percent = 40"), "steps only go up"),
         (PLAN.replace("percent = 100", "percent = 101"), "is not a percentage"),
@@ -20,11 +25,38 @@ fn a_bad_plan_is_refused_with_every_reason_and_nothing_is_left() {
         (format!("on_verdict = []\n{PLAN}"), "on_verdict names no program"),
     ] {
         fs::write(&path, plan).unwrap();
-        let error = service.refused(&["ramp", "start", path.to_str().unwrap()]);
-        assert!(error.contains(reason), "{reason}: {error}");
+        refused(&["ramp", "start", path.to_str().unwrap()], reason);
     }
-    assert!(service.refused(&["ramp", "start", "none.toml"]).contains("cannot read none.toml"));
+    refused(&["ramp", "start", "none.toml"], "cannot read none.toml");
+    refused(&["ramp", "forecast", "--history", "none", "--plan", "plan.toml"], "on_verdict");
     assert!(!service.config.rollout.file.exists() && !service.paths().folder().exists());
+}
+
+#[test]
+fn a_plan_that_would_hold_for_ever_in_this_service_is_refused() {
+    let mismatches = "[guards.mismatches]\nlimit = 0.1\n\
+                      [shadow]\nmin_time = \"1s\"\nmin_units = 1\n";
+    for (settings, plan, reason) in [
+        (
+            "session_lane = \"whole\"\n",
+            PLAN.replace("percent = 50", "class = \"read\"\npercent = 50"),
+            "step 1 leaves critical at 0 %",
+        ),
+        ("", format!("{PLAN}{mismatches}"), "sample = 0 in [shadow]"),
+        (
+            "[shadow]\nsample = 1\nnoise = 0\n",
+            format!("{PLAN}{mismatches}"),
+            "noise = 0 in [shadow]",
+        ),
+        ("", format!("{PLAN}[gauntlet]\nlook = 0\n"), "look = 0 is no gauntlet"),
+        ("", format!("{PLAN}[gauntlet]\nno = 1\n"), "no command no in the config"),
+    ] {
+        let service = Service::of(&format!("{settings}[commands.look]\nclass = \"read\"\n"), "");
+        fs::write(service.path("plan.toml"), plan).unwrap();
+        let output = service.rollout(&["ramp", "start", "plan.toml"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(4) && error.contains(reason), "{reason}: {error}");
+    }
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::process::{Child, Command, Stdio};
 
+use poolshift::router::policy::Reason;
 use poolshift::router::shelf;
 use poolshift::shim::board::StatusBoard;
 use poolshift::shim::testimony::{Testimonies, Testimony};
+use poolshift::{Args, Call};
 use serde_json::Value;
 
 use crate::ramp_live::{PLAN, Service};
@@ -45,6 +47,17 @@ async fn a_paused_ramp_is_rolled_back_too() {
     assert_eq!(service.next_verdict().await["percent"], 50.0, "the share stays");
     service.plant_harm();
     service.until("the rollback", |shown| shown["stage"] == "rolled_back").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r13_a_paused_ramp_is_killed_like_any_other() {
+    let service = Service::new();
+    let shim = service.at_step_one(PLAN).await;
+    service.good(&["ramp", "pause"]);
+    service.good(&["kill", "--wait", "20s"]);
+    let decide = || shim.router().decide(&Call::new("echo", Args::default()));
+    assert!((0..50).all(|_| decide().reason == Reason::Killed), "{:?}", decide());
+    service.until("a verdict that it is on", |shown| shown["verdict"] == "kill").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,27 +4,26 @@
 mod commands;
 mod controller;
 mod evidence;
+mod gauntlet;
 mod hook;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
-use poolshift::config::Config;
 use poolshift::router::file::RolloutFile;
 use poolshift::router::guard::slow::Thresholds;
 use poolshift::router::guard::strata::Strata;
 use poolshift::router::guard::{Arm, Drawn, Evidence, Guards, Unit};
-use poolshift::router::paths::RolloutPaths;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::router::ramp::{Plan, RampMark};
 use poolshift::router::shelf;
 use poolshift::shim::testimony::{Testimonies, Testimony};
-use poolshift::{Class, Outcome, Shim, ShimOptions};
+use poolshift::{Class, Outcome, Shim};
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::service::Service;
 
 /// Two steps that need nothing but time and units.
 const PLAN: &str = r#"
@@ -44,25 +43,7 @@ min_time = "1ms"
 min_units = 1
 "#;
 
-/// A service with one worker in each lane, and its rollout file.
-struct Service {
-    folder: TempDir,
-    config: Config,
-}
-
 impl Service {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        (config.v2.size, config.v3.size) = (1, 1);
-        config.rollout.file = folder.path().join("rollout.toml");
-        Self { folder, config }
-    }
-
-    async fn start(&self) -> Shim {
-        Shim::start(&self.config, ShimOptions::default()).await.unwrap()
-    }
-
     /// A process that has begun the plan, and stands at its first step.
     async fn at_step_one(&self, plan: &str) -> Shim {
         let shim = self.start().await;
@@ -78,25 +59,11 @@ impl Service {
         self.good(&["ramp", "start", path.to_str().unwrap(), "--build", "b"]);
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn paths(&self) -> RolloutPaths {
-        RolloutPaths::of(&self.config.rollout.file)
-    }
-
-    fn tool(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_poolshift"));
-        command.args(["rollout", "--file"]).arg(&self.config.rollout.file);
-        command.args(args).output().unwrap()
-    }
-
     /// Runs a command that must succeed, and gives its JSON.
     fn good(&self, args: &[&str]) -> Value {
         let mut args = args.to_vec();
         args.push("--json");
-        let output = self.tool(&args);
+        let output = self.rollout(&args);
         assert!(output.status.success(), "{args:?}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
@@ -104,7 +71,7 @@ impl Service {
     /// Runs a command that must be refused and change nothing, and gives the reason.
     fn refused(&self, args: &[&str]) -> String {
         let before = fs::read(&self.config.rollout.file).ok();
-        let output = self.tool(args);
+        let output = self.rollout(args);
         assert!(!output.status.success(), "{args:?}: {output:?}");
         assert_eq!(fs::read(&self.config.rollout.file).ok(), before, "{args:?}");
         String::from_utf8(output.stderr).unwrap()
@@ -124,11 +91,17 @@ impl Service {
         shown.unwrap_or_else(|_| panic!("still waiting until {what}: {}", self.good(&["show"])))
     }
 
-    /// The next verdict that is made from here on.
+    /// The next verdict that is made from here on, and about the step as it is: the one that led
+    /// to it may be told after it.
     async fn next_verdict(&self) -> Value {
         let before = self.good(&["show"])["at"].clone();
-        self.until("the next verdict", |shown| shown["at"] != before && !shown["at"].is_null())
-            .await
+        let made = |shown: &Value| -> Option<Duration> {
+            let at = humantime::parse_rfc3339(shown["at"].as_str()?).unwrap();
+            Some(at.duration_since(std::time::UNIX_EPOCH).unwrap())
+        };
+        let since = |shown: &Value| shown["ramp"]["since_ms"].as_u64().map(Duration::from_millis);
+        let is_next = |shown: &Value| shown["at"] != before && made(shown) > since(shown);
+        self.until("the next verdict", is_next).await
     }
 
     fn actions(&self) -> Vec<String> {

@@ -9,7 +9,12 @@ use poolshift::clock::Clock;
 use poolshift::machine::retry::Share;
 use poolshift::router::bucket::draw;
 use poolshift::router::compare::rule::RuleBook;
+use poolshift::router::file::RolloutFile;
+use poolshift::router::guard::slow::Thresholds;
+use poolshift::router::guard::strata::Strata;
 use poolshift::router::policy::{Percents, Policy};
+use poolshift::router::post::{GuardPost, Watch};
+use poolshift::router::ramp::Plan;
 use poolshift::router::shadow::{Dropped, ShadowStatus, ShadowTerms};
 use poolshift::router::{PinLimits, Router};
 use poolshift::session::Sessions;
@@ -284,6 +289,54 @@ fn r16_what_waits_for_a_shadow_is_bounded_in_calls_and_in_bytes() {
         *rig.router.legacy().filler.lock().unwrap() = "x".repeat(MIB);
         rig.call(call("echo", "u", &json!({}))).await.unwrap();
         assert_eq!(dropped(&rig.status(), Dropped::TooLarge), 1);
+    });
+}
+
+/// Each session once, with V2 beside itself as the control; and only what V2 has answered.
+#[test]
+fn guards_hear_whether_v3_answers_as_v2_and_v2_as_itself() {
+    run(async {
+        let rig = Rig::new(ShadowTerms { noise: share(0.5), ..terms() }, commands(), Manner::Lies);
+        *rig.router.legacy().manner.lock().unwrap() = Manner::Answers;
+        let plan = "[guards.mismatches]\nlimit = 0.5\n[shadow]\nmin_time = \"1s\"\n\
+                    min_units = 1\n[[steps]]\npercent = 1\nmin_time = \"1s\"\nmin_units = 1\n";
+        let guards = Plan::parse(plan, &[]).unwrap().guards;
+        let strata = Strata::new([("echo".to_owned(), Class::Read)]);
+        let (slow, half) = (Thresholds::default(), "50".parse().unwrap());
+        let post = Arc::new(GuardPost::new("b", guards, strata, slow, half));
+        let apply = |step, percent| {
+            let watch = Watch { post: Arc::clone(&post), step, proving: Vec::new() };
+            let file = RolloutFile::parse(&format!("percent = {percent}")).unwrap();
+            rig.router.apply(&file, Some(watch)).unwrap();
+        };
+        let make = async |sessions: std::ops::Range<u64>, times: u64| {
+            for n in sessions.flat_map(|n| (0..times).map(move |_| n)) {
+                rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+                rig.settle().await;
+            }
+        };
+        make(100..106, 1).await;
+        apply(1, 0);
+        make(0..24, 3).await;
+        let evidence = post.evidence();
+        let (_, comparison) = evidence.comparisons().next().unwrap();
+        let units = evidence.compared.units;
+        assert_eq!((units.total(), comparison.bad_units().control), (24, 0));
+        assert_eq!(comparison.bad_units().candidate, units.candidate, "each once");
+        assert!((4..20).contains(&units.candidate), "{units:?}");
+        assert_eq!(evidence.matches("echo"), 0);
+        // What matches counts each time, also in sessions that began too early to be judged.
+        *rig.v3().manner.lock().unwrap() = Manner::Answers;
+        make(100..106, 2).await;
+        make(24..30, 2).await;
+        let (before, after) = (units, post.evidence());
+        let new = after.compared.units.candidate - before.candidate;
+        assert_eq!(after.compared.units.total(), 30);
+        let early = after.matches("echo") - 2 * new;
+        assert!(new > 0 && early > 0 && early.is_multiple_of(2), "{new} {early}");
+        apply(2, 100);
+        make(30..40, 1).await;
+        assert_eq!(post.evidence().compared.units, after.compared.units, "V3 answered these");
     });
 }
 

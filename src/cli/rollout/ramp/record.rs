@@ -10,6 +10,7 @@ use poolshift::{Class, Lane, Outcome, SessionId};
 use serde::Deserialize;
 
 use crate::cli::failure::Failure;
+use crate::cli::rollout::ramp::plan;
 
 /// The record and the plan, which both commands look at.
 #[derive(Debug, Args)]
@@ -57,10 +58,10 @@ enum Line {
 
 impl RecordArgs {
     pub(super) fn plan(&self, config: &Config) -> Result<Plan, Failure> {
-        let Some(path) = &self.plan else { return Ok(Plan::standard()) };
-        let commands: Vec<&str> = config.commands.by_name().into_keys().collect();
-        let plan = Plan::parse(&text_of(path)?, &commands);
-        plan.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
+        match &self.plan {
+            Some(path) => plan::read(path, config),
+            None => plan::standard(config),
+        }
     }
 
     pub(super) fn record(&self) -> Result<Record, Failure> {

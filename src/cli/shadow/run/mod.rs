@@ -1,5 +1,6 @@
 //! `poolshift shadow run`: recorded calls through two private lanes, compared.
 
+mod gauntlet;
 mod player;
 mod script;
 
@@ -47,6 +48,10 @@ pub(crate) struct RunArgs {
     /// Keep counts and samples in this folder, which must hold none yet, for `shadow report`
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Count what is alike for the gauntlet of a ramp of this build of V3, beside the config's
+    /// rollout file; the same calls count once, however often they are run
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    build: Option<String>,
     #[command(flatten)]
     telling: Telling,
 }
@@ -81,7 +86,11 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
         let note = format!("note: {} samples found no room; counts are exact", store.refused());
         stdout::aside(&note);
     }
-    tell(&ShadowReport::of(&Evidence::read(&folder.path())?), &args.telling, json)
+    let evidence = Evidence::read(&folder.path())?;
+    if let Some(build) = &args.build {
+        gauntlet::keep(&config, build, &args.files, &evidence.tally)?;
+    }
+    tell(&ShadowReport::of(&evidence), &args.telling, json)
 }
 
 /// Where the evidence of one run is: nothing of another run may be in it.
