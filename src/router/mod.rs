@@ -42,7 +42,7 @@ pub use crate::router::draws::{Directed, Draws};
 use crate::router::file::RolloutFile;
 use crate::router::in_force::{InForce, Watched};
 use crate::router::pins::{PinCensus, PinShard, SHARDS, shard_of};
-use crate::router::policy::{Decision, Illegal, Percents, Policy};
+use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
 use crate::router::post::{GuardPost, Watch};
 use crate::router::shadow::{Shadow, ShadowStatus, ShadowTerms};
 use crate::router::stage::Stages;
@@ -154,9 +154,11 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         let ending = call.session.clone().filter(|_| ends_session);
         let command = Arc::clone(&call.command);
         let entry = self.sessions.commands().get(&command);
+        // The kill switch is thrown to keep everything out of V3: copies, too.
         let shadow = self
             .shadow
             .as_ref()
+            .filter(|_| decision.reason != Reason::Killed)
             .and_then(|shadow| Some((shadow, shadow.sample(&mut call, entry, decision.lane)?)));
         // Dropped here: the pool cancels the call.
         let answer = match decision.lane {

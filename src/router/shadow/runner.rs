@@ -144,7 +144,7 @@ fn trial(offer: Offer, answer: Answer) -> Trial {
         id: call.id,
         session: call.session,
         args: call.args,
-        control: Side { lane: control, answer: told, took },
+        control: Side { lane: control, answer: told, took: Some(took) },
         candidate: Side::of(candidate, answer),
         at,
     }
