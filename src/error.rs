@@ -1,7 +1,6 @@
 //! Why a call failed, and whether it can have run.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -351,7 +350,7 @@ pub enum StartError {
     },
     /// The process was still silent at `startup_timeout`.
     #[error(
-        "`{command}` did not answer its start ping within startup_timeout = {limit:?}{}",
+        "`{command}` did not answer its start ping within startup_timeout = {limit:?}; {state}{}",
         quoted(stderr)
     )]
     Silent {
@@ -359,6 +358,8 @@ pub enum StartError {
         command: String,
         /// The limit that passed.
         limit: Duration,
+        /// What the process was doing then.
+        state: String,
         /// Its last stderr lines.
         stderr: String,
     },

@@ -42,7 +42,7 @@ pub use crate::router::draws::{Directed, Draws};
 use crate::router::file::RolloutFile;
 use crate::router::in_force::{InForce, Shards, Watched, lock, shard};
 use crate::router::pins::{PinCensus, PinShard, SHARDS};
-use crate::router::policy::{Decision, Illegal, Percents, Policy};
+use crate::router::policy::{Decision, Illegal, Percents, Policy, Reason};
 use crate::router::post::{GuardPost, Watch};
 use crate::router::shadow::{Shadow, ShadowStatus, ShadowTerms};
 use crate::router::stage::Stages;
@@ -154,7 +154,9 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
         let ending = call.session.clone().filter(|_| ends_session);
         let command = Arc::clone(&call.command);
         let entry = self.sessions.commands().get(&command);
-        let shadow = self.shadow.as_ref().and_then(|shadow| {
+        // The kill switch is thrown to keep everything out of V3: copies, too.
+        let shadow = self.shadow.as_ref().filter(|_| decision.reason != Reason::Killed);
+        let shadow = shadow.and_then(|shadow| {
             let draft = shadow.sample(&mut call, entry, decision.lane)?;
             Some((shadow, draft.under_watch(watched.as_ref(), &self.shards)))
         });

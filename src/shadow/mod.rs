@@ -6,6 +6,7 @@ mod journal;
 pub mod quota;
 pub mod recorder;
 pub mod redactor;
+pub mod room;
 pub mod sample;
 mod store;
 pub mod tally;
@@ -48,15 +49,16 @@ pub struct Side {
     pub lane: Lane,
     /// Its answer.
     pub answer: Result<Box<RawValue>, CallError>,
-    /// From submit to outcome.
-    pub took: Duration,
+    /// From a worker's taking the call to the outcome, if one took it. What a queue adds is left
+    /// out: shadows never wait in one.
+    pub took: Option<Duration>,
 }
 
 impl Side {
     /// A lane's answer to a call.
     #[must_use]
     pub fn of(lane: Lane, answer: Answer) -> Self {
-        let took = answer.timing.finished.since(answer.timing.submitted);
+        let took = answer.timing.dispatched.map(|_| answer.timing.service());
         Self { lane, answer: answer.result, took }
     }
 
@@ -81,6 +83,14 @@ impl Trial {
             true => [&self.candidate, &self.control],
             false => [&self.control, &self.candidate],
         }
+    }
+
+    /// About how many bytes it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let sides = [&self.control, &self.candidate]
+            .map(|side| side.answer.as_ref().map_or(0, |answer| answer.get().len()));
+        size_of::<Self>() + self.args.as_json().len() + sides.iter().sum::<usize>()
     }
 
     /// Compares both answers under the rules of the call's command.

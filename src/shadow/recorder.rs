@@ -1,6 +1,7 @@
 //! The thread that compares pairs and keeps what they show, away from every caller.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,11 +13,16 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, Moment};
 use crate::router::compare::Verdict;
 use crate::router::compare::rule::RuleBook;
+use crate::shadow::room::Room;
 use crate::shadow::tally::{Arm, CommandTally};
 use crate::shadow::{Store, StoreError, Trial};
 
-/// Pairs that wait to be compared; with answers as large as rules admit, 64 MiB.
+/// Pairs that wait to be compared: what a moment's work of the thread is.
 const WAITING: usize = 32;
+
+/// Bytes of these, and of the pair that is being compared. No rule bounds an answer that nobody
+/// was told.
+pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// How late the counts may reach the disk.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -27,6 +33,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub struct Recorder {
     /// Until it is closed.
     trials: Mutex<Option<SyncSender<Handed>>>,
+    bytes: Arc<AtomicUsize>,
     thread: Mutex<Option<JoinHandle<()>>>,
     books: Arc<Mutex<RecorderBooks>>,
 }
@@ -34,7 +41,8 @@ pub struct Recorder {
 /// Who hears what a pair came to, before it is kept.
 pub type Told = Box<dyn FnOnce(&Verdict) + Send>;
 
-type Handed = (Trial, Option<Told>);
+/// A pair, who hears of it, and the room that it takes while it waits.
+type Handed = (Trial, Option<Told>, Room);
 
 /// What a recorder has seen, beside what earlier ones left in its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,14 +89,15 @@ impl Recorder {
         let thread = thread::Builder::new().name("shadow".to_owned());
         let thread = thread.spawn(move || desk.run(&received))?;
         let (trials, thread) = (Mutex::new(Some(trials)), Mutex::new(Some(thread)));
-        Ok(Self { trials, thread, books })
+        Ok(Self { trials, bytes: Arc::default(), thread, books })
     }
 
     /// Hands a pair over if there is room for it; whether there was. Never waits.
     #[must_use]
     pub fn offer(&self, trial: Trial, told: Option<Told>) -> bool {
+        let Some(room) = Room::of(&self.bytes, trial.bytes(), MAX_BYTES) else { return false };
         let trials = lock(&self.trials);
-        trials.as_ref().is_some_and(|trials| trials.try_send((trial, told)).is_ok())
+        trials.as_ref().is_some_and(|trials| trials.try_send((trial, told, room)).is_ok())
     }
 
     /// What it has seen.
@@ -128,7 +137,7 @@ impl Desk {
     fn run(mut self, trials: &Receiver<Handed>) {
         loop {
             match trials.recv_timeout(FLUSH) {
-                Ok((trial, told)) => self.record(&trial, told),
+                Ok((trial, told, _room)) => self.record(&trial, told),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }

@@ -11,6 +11,9 @@ pub const HIDDEN: &str = "***";
 /// A shorter text is no secret that could be told from other texts where it is echoed.
 const SHORTEST: usize = 4;
 
+/// A part of a secret is told more easily from other texts if it is longer.
+const SHORTEST_PART: usize = 6;
+
 /// A call with more secrets than this has nothing but secrets: its samples tell no values.
 const MOST: usize = 1000;
 
@@ -120,9 +123,17 @@ impl Secrets {
         }
     }
 
+    /// Programs quote what they tell: Python's repr and JSON write some characters otherwise, so
+    /// what stands between these is a secret by itself, and so is each in JSON's ASCII.
     fn add(&mut self, text: &str) {
-        if text.len() >= SHORTEST && text != HIDDEN {
-            self.texts.push(text.to_owned());
+        let parts = text.split(|char: char| char.is_control() || "\"'\\".contains(char));
+        let parts = parts.filter(|part| part.len() >= SHORTEST_PART);
+        let whole = Some(text).filter(|text| text.len() >= SHORTEST && *text != HIDDEN);
+        for part in whole.into_iter().chain(parts).take(MOST) {
+            if !part.is_ascii() {
+                self.texts.push(ascii(part));
+            }
+            self.texts.push(part.to_owned());
         }
     }
 
@@ -164,6 +175,18 @@ impl Secrets {
             other => other.clone(),
         }
     }
+}
+
+/// As `json.dumps` writes a text unless told otherwise.
+fn ascii(text: &str) -> String {
+    let mut ascii = String::with_capacity(2 * text.len());
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit).ok().filter(u8::is_ascii) {
+            Some(byte) => ascii.push(char::from(byte)),
+            None => ascii.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    ascii
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::Lane;
 use crate::meter::Series;
 use crate::router::compare::{Found, Kind, Verdict};
 use crate::shadow::Trial;
@@ -44,10 +43,10 @@ pub struct CommandTally {
     pub lanes: Arm,
     /// A lane against itself.
     pub noise: Arm,
-    /// How long V2 took for calls that both lanes answered.
+    /// How long V2's workers took for calls that workers of both lanes took.
     #[serde(with = "buckets")]
     pub v2: Series,
-    /// How long V3 took for the same calls.
+    /// How long V3's took for the same calls.
     #[serde(with = "buckets")]
     pub v3: Series,
     /// Every path and kind that ever differed; others refer to it by its index.
@@ -127,13 +126,10 @@ impl Tally {
 impl CommandTally {
     /// Counts one pair; one that differs has been redacted before, as its paths get names.
     pub fn count(&mut self, trial: &Trial, verdict: &Verdict, redacted: Option<&Redacted<'_>>) {
-        if !trial.is_noise() {
-            for side in [&trial.control, &trial.candidate] {
-                match side.lane {
-                    Lane::V2 => self.v2.record(side.took),
-                    Lane::V3 => self.v3.record(side.took),
-                }
-            }
+        let [v2, v3] = trial.by_lane();
+        if let (false, Some(v2), Some(v3)) = (trial.is_noise(), v2.took, v3.took) {
+            self.v2.record(v2);
+            self.v3.record(v3);
         }
         let arm = if trial.is_noise() { &mut self.noise } else { &mut self.lanes };
         match verdict {

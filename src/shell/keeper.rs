@@ -74,7 +74,9 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             biased;
             _ = &mut *orders => return Err(StartError::Stopped),
             spawned = self.spawner.spawn(worker) => spawned,
-            () = self.clock.sleep_until(deadline) => return Err(self.silent(String::new())),
+            () = self.clock.sleep_until(deadline) => {
+                return Err(self.silent("it was still being started".to_owned(), String::new()));
+            }
         };
         let spawned = spawned
             .map_err(|cause| StartError::Spawn { command: self.spawner.command_line(), cause })?;
@@ -109,20 +111,24 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
             // Its pipe is closed: it is about to end by itself, and its own status tells more.
             let _ = timeout(POST_MORTEM, process.exited()).await;
         }
+        // While it lives: whether it computes, waits or reads from a disk tells what to look at.
+        let state = process
+            .state()
+            .map_or("where it hung cannot be seen".to_owned(), |state| format!("it was {state}"));
         process.signal(Signal::Kill);
         let exit = process.exited().await;
         let (command, stderr) = (self.spawner.command_line(), process.stderr_tail());
         match unready {
             Unready::Stopped => StartError::Stopped,
-            Unready::Silent => self.silent(stderr),
+            Unready::Silent => self.silent(state, stderr),
             Unready::Ended => StartError::Exited { command, exit, stderr },
             Unready::NotAWorker(reason) => StartError::NotAWorker { command, reason, stderr },
         }
     }
 
-    fn silent(&self, stderr: String) -> StartError {
+    fn silent(&self, state: String, stderr: String) -> StartError {
         let (command, limit) = (self.spawner.command_line(), self.settings.startup_timeout);
-        StartError::Silent { command, limit, stderr }
+        StartError::Silent { command, limit, state, stderr }
     }
 
     /// The link goes to its seat, and from there to the first who waits.

@@ -34,8 +34,7 @@ pub struct Answers {
 
 impl PrivateLanes {
     /// Starts the lanes; with a twin of V2, if that is wanted, which shows how V2 differs from
-    /// itself. Returns when every worker of V2 is ready, so that none is measured while others
-    /// start.
+    /// itself. Returns when every worker is ready, so that none is measured while others start.
     ///
     /// # Errors
     /// As [`Shim::start`](crate::shim::Shim::start).
@@ -48,8 +47,10 @@ impl PrivateLanes {
             }
         };
         let next = async {
-            let ground = Ground::on(config, clock);
-            let pool = start_next(config, &ShimOptions::default(), &ground).await?;
+            let mut config = config.clone();
+            config.v3.min_ready = config.v3.size;
+            let ground = Ground::on(&config, clock);
+            let pool = start_next(&config, &ShimOptions::default(), &ground).await?;
             Ok::<_, ShimError>(PrivateLane { pool, sessions: ground.sessions })
         };
         // Dropped here: pools that are starting are dropped too, and end their workers.

@@ -46,7 +46,7 @@ fn holdings(host: u32) -> Holdings {
     }
 }
 
-fn resident_kib(host: u32) -> u64 {
+pub(crate) fn resident_kib(host: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{host}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -13,7 +13,7 @@ use poolshift::v2_session_pool::V2SessionPool;
 use poolshift::v2_session_pool::config::V2Config;
 use poolshift::v3_pool::V3Pool;
 use poolshift::v3_pool::config::V3Config;
-use poolshift::{Answer, Args, Call, Lane, Pool, PoolStatus, SessionId, StartError};
+use poolshift::{Answer, Args, Call, Lane, Pool, PoolStatus, SessionId, ShadowCall, StartError};
 use poolshift_sim::shell_rig::script::{Act, Script};
 use poolshift_sim::shell_rig::spawner::FakeSpawner;
 
@@ -132,6 +132,13 @@ impl SimPool {
 }
 
 impl Pool for SimPool {
+    async fn shadow(&self, copy: ShadowCall) -> Option<Answer> {
+        match self {
+            Self::V2(pool) => pool.shadow(copy).await,
+            Self::V3(pool) => pool.shadow(copy).await,
+        }
+    }
+
     async fn call(&self, call: Call) -> Answer {
         match self {
             Self::V2(pool) => pool.call(call).await,

@@ -127,6 +127,8 @@ pub struct PathReport {
     pub last_seen_s: Option<f64>,
     /// The newest sample.
     pub sample: Option<Sample>,
+    /// All that are kept, oldest first: the first ones, some of those between, the newest.
+    pub samples: Vec<Sample>,
 }
 
 /// A percentile is told only if at least this many calls lie beyond it: fewer are anecdotes.
@@ -143,8 +145,8 @@ impl ShadowReport {
             let pairs = Pairs::of(tally, &standings);
             report.pairs.add(&pairs);
             for (path, standing) in tally.paths.iter().zip(&standings) {
-                let sample = newest(&evidence.samples, name, path);
-                report.by_path.push(PathReport::of(name, tally, path, *standing, sample));
+                let samples = kept(&evidence.samples, name, path);
+                report.by_path.push(PathReport::of(name, tally, path, *standing, samples));
             }
             let noise = tally.paths.iter().zip(&standings);
             let noise = noise.filter(|(_, standing)| **standing == Standing::Noise);
@@ -190,11 +192,13 @@ fn standing(tally: &CommandTally, path: &PathTally) -> Standing {
     judge(lanes, Share { count: path.noise_count, of: tally.noise.compared })
 }
 
-fn newest<'a>(samples: &'a [Sample], command: &str, path: &PathTally) -> Option<&'a Sample> {
+fn kept(samples: &[Sample], command: &str, path: &PathTally) -> Vec<Sample> {
     let of_path = samples.iter().filter(|sample| {
         sample.command == command && sample.kind == path.kind && sample.shape == path.shape
     });
-    of_path.max_by(|a, b| a.at_s.total_cmp(&b.at_s))
+    let mut of_path: Vec<Sample> = of_path.cloned().collect();
+    of_path.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    of_path
 }
 
 impl Pairs {
@@ -261,7 +265,7 @@ impl PathReport {
         tally: &CommandTally,
         path: &PathTally,
         standing: Standing,
-        sample: Option<&Sample>,
+        samples: Vec<Sample>,
     ) -> Self {
         let (compared, noise_pairs) = (tally.lanes.compared, tally.noise.compared);
         Self {
@@ -278,7 +282,8 @@ impl PathReport {
             first: path.first.clone(),
             first_seen_s: path.first_seen_s,
             last_seen_s: path.last_seen_s,
-            sample: sample.cloned(),
+            sample: samples.last().cloned(),
+            samples,
         }
     }
 
@@ -293,6 +298,14 @@ fn moment(seconds: Option<f64>) -> String {
     let Some(seconds) = seconds else { return "-".to_owned() };
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs_f64(seconds.max(0.0).floor());
     humantime::format_rfc3339_seconds(at).to_string().replace('T', " ").replace('Z', " UTC")
+}
+
+/// A text cut to so many characters, which says so.
+fn short(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn percent(share: f64) -> String {

@@ -3,14 +3,18 @@
 use std::fmt::Write as _;
 
 use crate::report::shadow::{
-    CommandReport, PathReport, Rate, ShadowReport, Times, moment, percent,
+    CommandReport, PathReport, Rate, ShadowReport, Times, moment, percent, short,
 };
 use crate::router::compare::noise::Standing;
+use crate::shadow::sample::Sample;
 
 const STYLE: &str = include_str!("page.css");
 
 /// Further paths are told by their number; JSON has all of them.
 const MAX_PATHS: usize = 200;
+
+/// A value longer than this is cut where calls stand below each other.
+const MAX_VALUE: usize = 120;
 
 pub(super) fn html(report: &ShadowReport) -> String {
     let mut page = format!(
@@ -52,7 +56,9 @@ pub(super) fn html(report: &ShadowReport) -> String {
         );
     }
     page.push_str(
-        "<footer>\n<p>Intervals are 99 %: Wilson's for a share, Newcombe's (1998, method 10) for \
+        "<footer>\n<p>Bars run from 0 to 100 %: the mark is the share of pairs that differ, the \
+         band its interval; the thin one below is a lane with itself.</p>\n\
+         <p>Intervals are 99 %: Wilson's for a share, Newcombe's (1998, method 10) for \
          the difference of two. They are made for looking now and then, not for a decision that \
          looks all the time. A mismatch needs three pairs at least.</p>\n\
          <p>Values are redacted and cut; paths have * for indices. Percentiles are told from ten \
@@ -114,15 +120,17 @@ fn figures(page: &mut String, report: &ShadowReport) {
 fn commands(page: &mut String, commands: &[CommandReport]) {
     page.push_str(
         "<h2>Commands</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>command</th>\
-         <th>compared</th><th>mismatched</th><th>99 % interval</th></tr></thead>\n<tbody>\n",
+         <th>compared</th><th>mismatched</th><th>share</th><th>99 % interval</th></tr></thead>\n\
+         <tbody>\n",
     );
     for CommandReport { command, pairs, rate, .. } in commands {
         let _ = writeln!(
             page,
-            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{} – {}</td></tr>",
+            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{} – {}</td></tr>",
             escaped(command),
             pairs.compared,
             pairs.mismatched,
+            percent(rate.value),
             percent(rate.low),
             percent(rate.high)
         );
@@ -186,33 +194,70 @@ fn article(page: &mut String, path: &PathReport) {
     }
     let _ = writeln!(
         page,
-        "<p class=\"soft\">a lane with itself: {} of {} · first {} · last {}</p>",
+        "<p class=\"soft\">a lane with itself: {} of {} · first <time>{}</time> · last \
+         <time>{}</time></p>",
         path.noise_count,
         path.noise_pairs,
         moment(path.first_seen_s),
         moment(path.last_seen_s)
     );
     if let Some(sample) = &path.sample {
-        let value = |value: &Option<String>| match value {
-            Some(value) => format!("<code>{}</code>", escaped(value)),
-            None => "<span class=\"soft\">nothing</span>".to_owned(),
-        };
-        let session = sample.session.as_ref().map(|name| format!(" · session {}", escaped(name)));
-        let _ = write!(
-            page,
-            "<dl class=\"pair\"><dt class=\"v2\">V2</dt><dd>{}</dd>\
-             <dt class=\"v3\">V3</dt><dd>{}</dd></dl>\n<details><summary>the newest call\
-             </summary><p class=\"soft\">call <code>{}</code>{} · at <code>{}</code></p>\
-             <code>{}</code></details>\n",
-            value(&sample.v2),
-            value(&sample.v3),
-            escaped(&sample.id),
-            session.unwrap_or_default(),
-            escaped(if sample.path.is_empty() { "(the answer)" } else { &sample.path }),
-            escaped(&sample.args)
-        );
+        newest(page, sample);
+    }
+    if path.samples.len() > 1 {
+        others(page, &path.samples);
     }
     page.push_str("</article>\n");
+}
+
+fn newest(page: &mut String, sample: &Sample) {
+    let session = sample.session.as_ref().map(|name| format!(" · session {}", escaped(name)));
+    let _ = write!(
+        page,
+        "<dl class=\"pair\"><dt class=\"v2\">V2</dt><dd>{}</dd>\
+         <dt class=\"v3\">V3</dt><dd>{}</dd></dl>\n<details><summary>the newest call\
+         </summary><p class=\"soft\">call <code>{}</code>{} · at <code>{}</code></p>\
+         <code>{}</code></details>\n",
+        told(sample.v2.as_deref()),
+        told(sample.v3.as_deref()),
+        escaped(&sample.id),
+        session.unwrap_or_default(),
+        escaped(if sample.path.is_empty() { "(the answer)" } else { &sample.path }),
+        escaped(&sample.args)
+    );
+}
+
+/// The calls that are kept, without their args.
+fn others(page: &mut String, samples: &[Sample]) {
+    let _ = writeln!(
+        page,
+        "<details><summary>{} calls that are kept: the first, some between, the newest\
+         </summary><div class=\"wide\"><table>",
+        samples.len()
+    );
+    for sample in samples {
+        let value = |value: &Option<String>| {
+            let value = value.as_deref().map(|value| short(value, MAX_VALUE));
+            told(value.as_deref())
+        };
+        let _ = writeln!(
+            page,
+            "<tr><td><code>{}</code></td><td><time>{}</time></td>\
+             <td class=\"v2\">{}</td><td class=\"v3\">{}</td></tr>",
+            escaped(&sample.id),
+            moment(Some(sample.at_s)),
+            value(&sample.v2),
+            value(&sample.v3)
+        );
+    }
+    page.push_str("</table></div></details>\n");
+}
+
+fn told(value: Option<&str>) -> String {
+    match value {
+        Some(value) => format!("<code>{}</code>", escaped(value)),
+        None => "<span class=\"soft\">nothing</span>".to_owned(),
+    }
 }
 
 /// A share on a line from 0 to 100 %, with its interval.

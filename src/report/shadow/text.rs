@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::shadow::{PathReport, ShadowReport, Times, moment, percent, printable};
+use crate::report::shadow::{PathReport, ShadowReport, Times, moment, percent, printable, short};
 use crate::router::compare::noise::Standing;
 
 /// Further paths are told by their number; JSON has all of them.
@@ -117,7 +117,7 @@ fn paths(text: &mut String, title: &str, paths: &[&PathReport]) {
         let _ = writeln!(text, "      first {first} (call {}), last {last}", printable(id));
         if let Some(sample) = &path.sample {
             let shown = |value: &Option<String>| match value {
-                Some(value) => short(&printable(value)),
+                Some(value) => short(&printable(value), MAX_VALUE),
                 None => "(nothing)".to_owned(),
             };
             let _ = writeln!(
@@ -131,12 +131,5 @@ fn paths(text: &mut String, title: &str, paths: &[&PathReport]) {
     }
     if paths.len() > MAX_PATHS {
         let _ = writeln!(text, "  and {} more: see --json", paths.len() - MAX_PATHS);
-    }
-}
-
-fn short(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

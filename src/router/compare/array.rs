@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use crate::router::compare::Kind;
 use crate::router::compare::rule::Effect;
+use crate::router::compare::tree::Tree;
 use crate::router::compare::walk::{Here, Token, Walk};
 
 /// So many elements without an identical twin on the other side are tried against each other;
@@ -13,7 +12,7 @@ use crate::router::compare::walk::{Here, Token, Walk};
 const MAX_LEFT_OVER: usize = 128;
 
 impl<'a> Walk<'a> {
-    pub(super) fn arrays(&mut self, v2: &'a [Value], v3: &'a [Value], here: &Here) {
+    pub(super) fn arrays(&mut self, v2: &'a [Tree<'a>], v3: &'a [Tree<'a>], here: &Here) {
         let key = self.effects(here).find_map(|effect| match effect {
             Effect::Keyed(key) => Some(key.as_str()),
             _ => None,
@@ -26,7 +25,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn in_order(&mut self, v2: &'a [Value], v3: &'a [Value], here: &Here) {
+    fn in_order(&mut self, v2: &'a [Tree<'a>], v3: &'a [Tree<'a>], here: &Here) {
         if v2.len() != v3.len() {
             return self.of_different_lengths(v2, v3, here);
         }
@@ -40,7 +39,7 @@ impl<'a> Walk<'a> {
 
     /// An element that was put in or left out shifts what comes after it, so what the arrays
     /// have in common at both ends is left out of the comparison.
-    fn of_different_lengths(&mut self, v2: &'a [Value], v3: &'a [Value], here: &Here) {
+    fn of_different_lengths(&mut self, v2: &'a [Tree<'a>], v3: &'a [Tree<'a>], here: &Here) {
         self.report(Kind::Length, here);
         let short = v2.len().min(v3.len());
         let mut front = 0;
@@ -61,8 +60,8 @@ impl<'a> Walk<'a> {
     /// Compares by index; the first one in which there is a difference.
     fn elements(
         &mut self,
-        v2: &'a [Value],
-        v3: &'a [Value],
+        v2: &'a [Tree<'a>],
+        v3: &'a [Tree<'a>],
         from: usize,
         here: &Here,
     ) -> Option<usize> {
@@ -84,8 +83,8 @@ impl<'a> Walk<'a> {
 
     fn same_elements(
         &mut self,
-        v2: &'a [Value],
-        v3: &'a [Value],
+        v2: &'a [Tree<'a>],
+        v3: &'a [Tree<'a>],
         (left, right): (usize, usize),
         here: &Here,
     ) -> bool {
@@ -95,7 +94,7 @@ impl<'a> Walk<'a> {
         same
     }
 
-    fn in_any_order(&mut self, v2: &'a [Value], v3: &'a [Value], here: &Here) {
+    fn in_any_order(&mut self, v2: &'a [Tree<'a>], v3: &'a [Tree<'a>], here: &Here) {
         if v2.len() != v3.len() {
             self.report(Kind::Length, here);
         }
@@ -108,8 +107,8 @@ impl<'a> Walk<'a> {
     /// fits nowhere.
     fn is_permutation(
         &mut self,
-        v2: &'a [Value],
-        v3: &'a [Value],
+        v2: &'a [Tree<'a>],
+        v3: &'a [Tree<'a>],
         astray: usize,
         here: &Here,
     ) -> bool {
@@ -119,7 +118,7 @@ impl<'a> Walk<'a> {
 
     /// How many elements find a partner, each its own: identical ones first, which no rule can
     /// change; then the largest matching of what is left, which a rule more can only enlarge.
-    fn paired(&mut self, v2: &'a [Value], v3: &'a [Value], here: &Here) -> usize {
+    fn paired(&mut self, v2: &'a [Tree<'a>], v3: &'a [Tree<'a>], here: &Here) -> usize {
         let (left, right) = left_over(v2, v3);
         let twins = v2.len() - left.len();
         if left.len().max(right.len()) > MAX_LEFT_OVER {
@@ -144,14 +143,14 @@ impl<'a> Walk<'a> {
         twins + pairs
     }
 
-    fn by_key(&mut self, v2: &'a [Value], v3: &'a [Value], key: &str, here: &Here) {
-        let mut waiting: HashMap<Option<&Value>, Vec<usize>> = HashMap::new();
+    fn by_key(&mut self, v2: &'a [Tree<'a>], v3: &'a [Tree<'a>], key: &str, here: &Here) {
+        let mut waiting: HashMap<Option<&Tree<'_>>, Vec<usize>> = HashMap::new();
         for (index, element) in v3.iter().enumerate().rev() {
-            waiting.entry(element.pointer(key)).or_default().push(index);
+            waiting.entry(element.at(key)).or_default().push(index);
         }
         let mut alone = vec![true; v3.len()];
         for (index, left) in v2.iter().enumerate() {
-            let partner = waiting.get_mut(&left.pointer(key)).and_then(Vec::pop);
+            let partner = waiting.get_mut(&left.at(key)).and_then(Vec::pop);
             let there = self.enter(here, Token::Index(index));
             match partner {
                 Some(partner) => {
@@ -172,9 +171,9 @@ impl<'a> Walk<'a> {
 
 /// The elements that have no identical twin in the other array. Those with a twin in the same
 /// place are told by one look, without a hash.
-fn left_over(v2: &[Value], v3: &[Value]) -> (Vec<usize>, Vec<usize>) {
+fn left_over(v2: &[Tree<'_>], v3: &[Tree<'_>]) -> (Vec<usize>, Vec<usize>) {
     let moved = |index: &usize| v2.get(*index) != v3.get(*index);
-    let mut twins: HashMap<&Value, Vec<usize>> = HashMap::new();
+    let mut twins: HashMap<&Tree<'_>, Vec<usize>> = HashMap::new();
     for index in (0..v3.len()).filter(moved) {
         twins.entry(&v3[index]).or_default().push(index);
     }

@@ -5,16 +5,19 @@ mod failure;
 pub mod glob;
 pub mod interval;
 pub mod noise;
+mod quantity;
 pub mod rule;
+mod tree;
 mod walk;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::CallError;
 use crate::router::compare::rule::Rules;
+use crate::router::compare::tree::Tree;
 pub use crate::router::compare::walk::differences;
+use crate::router::compare::walk::walk;
 
 /// What a lane answered.
 pub type Told<'a> = Result<&'a RawValue, &'a CallError>;
@@ -126,6 +129,8 @@ pub enum Skip {
     TooLarge,
     /// An answer is nested deeper than JSON is read (128 levels).
     TooDeep,
+    /// An answer holds a number that no float can (above 1.8e308).
+    NumberTooLarge,
 }
 
 impl Skip {
@@ -135,6 +140,7 @@ impl Skip {
         match self {
             Self::TooLarge => "too_large",
             Self::TooDeep => "too_deep",
+            Self::NumberTooLarge => "number_too_large",
         }
     }
 }
@@ -173,14 +179,22 @@ fn texts(rules: &Rules, v2: &str, v3: &str) -> Verdict {
     if v2.len().max(v3.len()) > rules.max_bytes {
         return Verdict::Skipped(Skip::TooLarge);
     }
-    let parse = serde_json::from_str::<Value>;
-    // Both are JSON already, so depth is all that can be wrong.
-    let (Ok(v2), Ok(v3)) = (parse(v2), parse(v3)) else {
-        return Verdict::Skipped(Skip::TooDeep);
+    let parse = serde_json::from_str::<Tree<'_>>;
+    let (v2, v3) = match (parse(v2), parse(v3)) {
+        (Ok(v2), Ok(v3)) => (v2, v3),
+        (Err(error), _) | (_, Err(error)) => return Verdict::Skipped(unreadable(&error)),
     };
     if v2 == v3 {
         return Verdict::Same;
     }
-    let found = differences(rules, &v2, &v3);
+    let found = walk(rules, &v2, &v3);
     if found.is_empty() { Verdict::Excused } else { Verdict::Differs(found) }
+}
+
+/// Why what is JSON already cannot be read: of the two reasons, the reader's words alone tell.
+fn unreadable(error: &serde_json::Error) -> Skip {
+    match error.to_string().starts_with("number out of range") {
+        true => Skip::NumberTooLarge,
+        false => Skip::TooDeep,
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::router::compare::glob::{Segment, push_key};
+use crate::router::compare::quantity::Quantity;
 use crate::router::compare::rule::{Effect, Place, Rule, Rules};
+use crate::router::compare::tree::{Members, Tree};
 use crate::router::compare::{Difference, Found, Kind};
 
 /// How many values may be looked at while it is tried which elements of two arrays belong
@@ -19,6 +21,10 @@ const FUEL: usize = 100_000;
 /// one stood before, or above it.
 #[must_use]
 pub fn differences(rules: &Rules, v2: &Value, v3: &Value) -> Found {
+    walk(rules, &v2.into(), &v3.into())
+}
+
+pub(super) fn walk<'a>(rules: &'a Rules, v2: &'a Tree<'a>, v3: &'a Tree<'a>) -> Found {
     let mut walk = Walk::new(&rules.rules);
     let root = walk.root();
     walk.values(v2, v3, &root);
@@ -169,7 +175,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether two values are the same as far as the rules ask; no, once the fuel is gone.
-    pub(super) fn same(&mut self, v2: &'a Value, v3: &'a Value, here: &Here) -> bool {
+    pub(super) fn same(&mut self, v2: &'a Tree<'a>, v3: &'a Tree<'a>, here: &Here) -> bool {
         let outer = std::mem::take(&mut self.found);
         self.probes += 1;
         self.values(v2, v3, here);
@@ -177,7 +183,7 @@ impl<'a> Walk<'a> {
         std::mem::replace(&mut self.found, outer).is_empty() && self.fuel > 0
     }
 
-    pub(super) fn values(&mut self, v2: &'a Value, v3: &'a Value, here: &Here) {
+    pub(super) fn values(&mut self, v2: &'a Tree<'a>, v3: &'a Tree<'a>, here: &Here) {
         if self.probes > 0 {
             self.fuel = self.fuel.saturating_sub(1);
             if self.fuel == 0 {
@@ -185,30 +191,30 @@ impl<'a> Walk<'a> {
                 return;
             }
         }
-        let is_leaf = !v2.is_object() && !v2.is_array();
+        let is_leaf = !matches!(v2, Tree::Object(_) | Tree::Array(_));
         if is_leaf && v2 == v3 || self.is_ignored(here) {
             return;
         }
         match (v2, v3) {
-            (Value::Object(v2), Value::Object(v3)) => self.objects(v2, v3, here),
-            (Value::Array(v2), Value::Array(v3)) => self.arrays(v2, v3, here),
+            (Tree::Object(v2), Tree::Object(v3)) => self.objects(v2, v3, here),
+            (Tree::Array(v2), Tree::Array(v3)) => self.arrays(v2, v3, here),
             _ if self.numbers_agree(v2, v3, here) => {}
-            (Value::String(v2), Value::String(v3)) => {
+            (Tree::Text(v2), Tree::Text(v3)) => {
                 if self.normalised(v2, here) != self.normalised(v3, here) {
                     self.report(Kind::Changed, here);
                 }
             }
-            (Value::Number(_), Value::Number(_)) | (Value::Bool(_), Value::Bool(_)) => {
+            (Tree::Number(_), Tree::Number(_)) | (Tree::Bool(_), Tree::Bool(_)) => {
                 self.report(Kind::Changed, here);
             }
             _ => self.report(Kind::Type, here),
         }
     }
 
-    fn objects(&mut self, v2: &'a Map<String, Value>, v3: &'a Map<String, Value>, here: &Here) {
+    fn objects(&mut self, v2: &'a Members<'a>, v3: &'a Members<'a>, here: &Here) {
         // Most often both have the same keys in the same order, and nothing need be looked up.
         let (mut beside, mut shared) = (v3.iter(), 0);
-        for (key, left) in v2 {
+        for (key, left) in v2.iter() {
             if self.is_settled() {
                 return;
             }
@@ -227,25 +233,25 @@ impl<'a> Walk<'a> {
         if shared == v3.len() {
             return;
         }
-        for key in v3.keys().filter(|key| !v2.contains_key(*key)) {
+        for (key, _) in v3.iter().filter(|(key, _)| v2.get(key).is_none()) {
             let there = self.enter(here, Token::Key(key));
             self.report(Kind::Extra, &there);
             self.leave(&there);
         }
     }
 
-    fn numbers_agree(&self, v2: &Value, v3: &Value, here: &Here) -> bool {
+    fn numbers_agree(&self, v2: &Tree<'_>, v3: &Tree<'_>, here: &Here) -> bool {
         let loose = self.effects(here).any(|effect| matches!(effect, Effect::Loose));
-        let number = |value: &Value| match value {
-            Value::Number(number) => number.as_f64(),
-            Value::String(text) if loose => text.parse().ok().filter(|n: &f64| n.is_finite()),
+        let quantity = |value: &Tree<'_>| match value {
+            Tree::Number(number) => Quantity::of(number),
+            Tree::Text(text) if loose => Quantity::parse(text),
             _ => None,
         };
-        let (Some(v2), Some(v3)) = (number(v2), number(v3)) else { return false };
-        let apart = (v2 - v3).abs();
+        let (Some(v2), Some(v3)) = (quantity(v2), quantity(v3)) else { return false };
+        let apart = v2.apart(v3);
         let within = |effect: &Effect| match effect {
             Effect::Tolerance { abs, rel } => {
-                apart <= *abs || apart <= rel * v2.abs().max(v3.abs())
+                apart <= *abs || apart <= rel * v2.size().max(v3.size())
             }
             _ => false,
         };

@@ -31,6 +31,7 @@ pub use crate::router::shadow::status::{Dropped, ShadowStatus};
 use crate::session::Sessions;
 use crate::session::commands::{Command, Sampling};
 use crate::shadow::recorder::Recorder;
+use crate::shadow::room::Room;
 use crate::tape::{Tape, Taped};
 
 /// Calls that wait for their shadow. The gate and the lanes take them or leave them at once, so
@@ -93,17 +94,11 @@ pub(super) struct Draft {
 struct Offer {
     draft: Box<Draft>,
     answer: Result<Box<RawValue>, CallError>,
+    /// How long control's worker had it.
     took: Duration,
     /// When control had answered, since the Unix epoch.
     at: Duration,
     _room: Room,
-}
-
-/// Bytes of the buffer that an offer takes until it is over.
-#[derive(Debug)]
-struct Room {
-    bytes: usize,
-    of: Arc<AtomicUsize>,
 }
 
 impl Shadow {
@@ -191,14 +186,17 @@ impl Shadow {
         if !matches!(outcome, Outcome::Ok | Outcome::Raised | Outcome::ExecTimeout) {
             return Err(Dropped::Unanswered);
         }
+        let took = answer.timing.service();
+        if outcome != Outcome::ExecTimeout && took >= self.terms.timeout {
+            return Err(Dropped::TooSlow);
+        }
         let answered = answer.result.as_ref().map_or(0, |result| result.get().len());
         if answered > self.terms.max_bytes {
             return Err(Dropped::TooLarge);
         }
         let held = size_of::<Offer>() + size_of::<Draft>() + draft.tape.bytes();
         let bytes = held + answered + draft.call.args.as_json().len();
-        let room = Room::of(&self.bytes, bytes).ok_or(Dropped::BufferFull)?;
-        let took = answer.timing.finished.since(answer.timing.submitted);
+        let room = Room::of(&self.bytes, bytes, MAX_BYTES).ok_or(Dropped::BufferFull)?;
         let (answer, at) = (answer.result.clone(), Clock::unix_now());
         Ok(Offer { draft, answer, took, at, _room: room })
     }
@@ -245,18 +243,4 @@ impl Draft {
 
 fn is_drawn(salt: &str, key: &str, share: Share) -> bool {
     f64::from(draw(salt, key).bucket) < share.get() * f64::from(BUCKETS)
-}
-
-impl Room {
-    fn of(total: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
-        let before = total.fetch_add(bytes, Ordering::Relaxed);
-        let room = Self { bytes, of: Arc::clone(total) };
-        (before + bytes <= MAX_BYTES).then_some(room)
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }

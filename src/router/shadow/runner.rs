@@ -159,7 +159,7 @@ fn trial(offer: Offer, answer: Answer) -> (Trial, Option<WatchedPair>) {
         id: call.id,
         session: call.session,
         args: call.args,
-        control: Side { lane: control, answer: told, took },
+        control: Side { lane: control, answer: told, took: Some(took) },
         candidate: Side::of(candidate, answer),
         at,
     };

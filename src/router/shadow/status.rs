@@ -13,6 +13,8 @@ use crate::shadow::recorder::RecorderBooks;
 pub enum Dropped {
     /// Control did not answer it.
     Unanswered,
+    /// Control took as long as `timeout`, and the other lane would be given less.
+    TooSlow,
     /// Control's answer is larger than `max_compare_bytes`.
     TooLarge,
     /// Too many calls, or too many bytes, waited for their shadows.
@@ -35,8 +37,9 @@ pub enum Dropped {
 
 impl Dropped {
     /// Every reason, in the order in which a call meets them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unanswered,
+        Self::TooSlow,
         Self::TooLarge,
         Self::BufferFull,
         Self::Rate,
@@ -53,6 +56,7 @@ impl Dropped {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unanswered => "unanswered",
+            Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
             Self::BufferFull => "buffer_full",
             Self::Rate => "rate",

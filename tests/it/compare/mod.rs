@@ -4,6 +4,8 @@ mod config;
 mod laws;
 mod noise;
 
+use std::time::Duration;
+
 use poolshift::router::compare::glob::Glob;
 use poolshift::router::compare::rule::{Effect, Pattern, Place, Rule, Rules};
 use poolshift::router::compare::{Kind, Skip, Verdict, compare, differences};
@@ -111,7 +113,8 @@ fn each_rule_forgives_what_it_says_and_no_more() {
         rule("/**/note", normalise(r"\d+", "N")),
         rule("/items", keyed),
     ];
-    assert_eq!(found(&rules(good), &v2, &v3), ["changed /items/1/x", "extra /items/2"]);
+    assert_eq!(found(&rules(good.clone()), &v2, &v3), ["changed /items/1/x", "extra /items/2"]);
+    assert_eq!(found(&rules(good), &v3, &v2), ["changed /items/0/x", "missing /items/2"]);
     let not_quite = [
         rule("/at", Effect::IgnoreKinds(vec![Kind::Type, Kind::Missing])),
         rule("/score", Effect::Tolerance { abs: 0.039, rel: 0.038 }),
@@ -161,7 +164,7 @@ fn raised(error_type: &str, message: &str) -> CallError {
 }
 
 fn timeout() -> CallError {
-    CallError::QueueTimeout { waited: std::time::Duration::from_secs(1), cause: None }
+    CallError::QueueTimeout { waited: Duration::from_secs(1), cause: None }
 }
 
 fn exec_timeout() -> CallError {
@@ -209,7 +212,7 @@ fn errors_are_the_same_by_class_and_message() {
 }
 
 #[test]
-fn what_is_too_large_or_too_deep_is_skipped_by_name() {
+fn what_cannot_be_compared_is_skipped_by_name() {
     let raw = |text: String| RawValue::from_string(text).unwrap();
     let (long, longer) = (raw(format!("[{}0]", "0,".repeat(99))), raw("[1]".to_owned()));
     let small = Rules { max_bytes: 100, ..Rules::default() };
@@ -219,9 +222,30 @@ fn what_is_too_large_or_too_deep_is_skipped_by_name() {
     let deep = raw(format!("{}{}", "[".repeat(200), "]".repeat(200)));
     assert_eq!(compare(&small, Ok(&deep), Ok(&longer)), Verdict::Skipped(Skip::TooLarge));
     assert_eq!(compare(&Rules::default(), Ok(&deep), Ok(&longer)), Verdict::Skipped(Skip::TooDeep));
+    // As Python writes the modulus of a key.
+    let huge = raw(format!("[1{}]", "0".repeat(400)));
+    let skipped = Verdict::Skipped(Skip::NumberTooLarge);
+    assert_eq!(compare(&Rules::default(), Ok(&longer), Ok(&huge)), skipped);
+    assert_eq!(compare(&Rules::default(), Ok(&huge), Ok(&huge)), Verdict::Same);
 }
 
-/// What an answer of 100 KB costs; `cargo test --release -- --ignored --nocapture two_answers`.
+/// Ids of 64 bits lie closer to each other than floats of their size do.
+#[test]
+fn whole_numbers_are_told_apart_to_the_last_digit() {
+    let (one, next) = (json!({"id": 1_u64 << 60}), json!({"id": (1_u64 << 60) + 1}));
+    let quoted = json!({"id": ((1_u64 << 60) + 1).to_string()});
+    let tolerance = |abs| rule("/**", Effect::Tolerance { abs, rel: 0.0 });
+    let loose = || rule("/**", Effect::Loose);
+    assert_eq!(found(&rules([tolerance(0.5)]), &one, &next), ["changed /id"]);
+    assert!(found(&rules([tolerance(1.0)]), &one, &next).is_empty());
+    assert_eq!(found(&rules([loose()]), &one, &next), ["changed /id"]);
+    assert_eq!(found(&rules([loose()]), &one, &quoted), ["type /id"]);
+    assert!(found(&rules([loose()]), &next, &quoted).is_empty());
+    assert_eq!(found(&rules([loose()]), &json!(u64::MAX), &json!(-1)), ["changed "]);
+}
+
+/// What two answers of 100 KB cost: at most 2 ms, on a machine that does nothing else.
+/// `cargo test --release --test it -- --ignored --nocapture two_answers`.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "a measurement, told")]
@@ -244,19 +268,7 @@ fn two_answers_of_100_kb() {
         rule("/**/note", normalise(r"\d+", "N")),
         rule("/meta", Effect::Ignore),
     ]);
-    let parsed = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap();
-    let (left, right) = (parsed(&v2), parsed(&far));
     let rounds = 200;
-    let began = std::time::Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box((parsed(&v2), parsed(&far)));
-    }
-    eprintln!("reading both alone: {:?} each", began.elapsed() / rounds);
-    let began = std::time::Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(differences(&some, &left, &right));
-    }
-    eprintln!("the walk alone: {:?} each", began.elapsed() / rounds);
     for (name, rules, other) in [
         ("identical", &some, &v2),
         ("800 ignored", &some, &near),
@@ -269,5 +281,6 @@ fn two_answers_of_100_kb() {
         }
         let each = began.elapsed() / rounds;
         eprintln!("{name}: {} bytes, {each:?} each", v2.get().len());
+        assert!(cfg!(debug_assertions) || each < Duration::from_millis(2), "{name}: {each:?}");
     }
 }

@@ -53,6 +53,13 @@ fn r16_nobody_may_wait_and_a_shadow_never_does() {
     let drained = story.happens(Event::Drain { until: Moment::NEVER });
     assert!(!drained.contains(&finish(5, End::Draining)));
     assert_eq!(shadow(&mut story, 6, 0), [finish(6, REFUSED)]);
+    // In V2 a session waits for its own worker while others are idle.
+    let mut story = ready::<V2>(2);
+    assert_eq!(story.submit(1, Some("ann")), [assign(1, worker(0, 1))]);
+    story.submit(2, Some("ann"));
+    assert_eq!(shadow(&mut story, 3, 0), [finish(3, REFUSED)]);
+    story.reply(1, worker(0, 1));
+    assert_eq!(shadow(&mut story, 4, 0), [assign(4, worker(1, 1))]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poolshift::call::Timing;
-use poolshift::clock::Clock;
+use poolshift::clock::{Clock, Moment};
 use poolshift::session::Sessions;
 use poolshift::{Answer, Call, CallError, Pool, PoolStatus, Ran, SessionId, ShadowCall};
 use serde_json::value::RawValue;
@@ -38,6 +38,8 @@ pub(super) struct Desk {
     pub(super) go_on: Notify,
     /// Added to each answer.
     pub(super) filler: Mutex<String>,
+    /// How long a call takes.
+    pub(super) takes: Mutex<Duration>,
 }
 
 impl Desk {
@@ -51,12 +53,13 @@ impl Desk {
             most_running: AtomicUsize::new(0),
             go_on: Notify::new(),
             filler: Mutex::default(),
+            takes: Mutex::default(),
         }
     }
 
-    fn answer(&self, result: Result<String, CallError>) -> Answer {
-        let now = self.clock.now();
-        let timing = Timing { planned: now, submitted: now, dispatched: None, finished: now };
+    fn answer(&self, began: Moment, result: Result<String, CallError>) -> Answer {
+        let (planned, submitted, finished) = (began, began, self.clock.now());
+        let timing = Timing { planned, submitted, dispatched: Some(began), finished };
         let result = result.map(|json| RawValue::from_string(json).unwrap());
         Answer { result, worker: None, timing, first_try: None }
     }
@@ -83,19 +86,29 @@ impl Drop for Running<'_> {
 
 impl Pool for Desk {
     async fn call(&self, call: Call) -> Answer {
+        let began = self.clock.now();
+        let takes = *self.takes.lock().unwrap();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await; // paused clock
+        }
         let session = call.session.as_ref();
         let _visit = self.sessions.begin(self.clock.now(), session).await.unwrap();
         let loaded = self.sessions.enrich(&call).await.unwrap();
         let told = self.told(&call, loaded.as_ref().map(|(_, row)| row.get()));
         let result = RawValue::from_string(told.clone()).unwrap();
         self.sessions.record(&call, &result, Duration::ZERO).await;
-        if &*call.command == "fail" {
-            return self.answer(Err(raised("ValueError")));
+        if &*call.command == "give_up" {
+            let (waited, cause) = (Duration::ZERO, None);
+            return self.answer(began, Err(CallError::QueueTimeout { waited, cause }));
         }
-        self.answer(Ok(told))
+        if &*call.command == "fail" {
+            return self.answer(began, Err(raised("ValueError")));
+        }
+        self.answer(began, Ok(told))
     }
 
     async fn shadow(&self, copy: ShadowCall) -> Option<Answer> {
+        let began = self.clock.now();
         let manner = *self.manner.lock().unwrap();
         if manner == Manner::Declines {
             return None;
@@ -107,12 +120,12 @@ impl Pool for Desk {
         let _running = Running(self);
         match manner {
             Manner::Answers | Manner::Declines => {}
-            Manner::Lies => return Some(self.answer(Ok("{\"args\":7}".to_owned()))),
-            Manner::Raises => return Some(self.answer(Err(raised("KeyError")))),
+            Manner::Lies => return Some(self.answer(began, Ok("{\"args\":7}".to_owned()))),
+            Manner::Raises => return Some(self.answer(began, Err(raised("KeyError")))),
             Manner::Crashes => {
                 let post_mortem = Box::default();
                 let lost = CallError::WorkerLost { ran: Ran::Maybe, post_mortem };
-                return Some(self.answer(Err(lost)));
+                return Some(self.answer(began, Err(lost)));
             }
             Manner::Dawdles(ms) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await; // paused clock
@@ -120,7 +133,7 @@ impl Pool for Desk {
             Manner::Hangs => std::future::pending().await,
             Manner::Waits => self.go_on.notified().await,
         }
-        Some(self.answer(Ok(told)))
+        Some(self.answer(began, Ok(told)))
     }
 
     fn end_session(&self, _: &SessionId) {}

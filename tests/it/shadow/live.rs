@@ -1,147 +1,32 @@
 //! R16: shadows of live calls, behind pools that do as they are told, on a paused clock.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use poolshift::clock::Clock;
 use poolshift::machine::retry::Share;
 use poolshift::router::bucket::draw;
-use poolshift::router::compare::rule::RuleBook;
 use poolshift::router::file::RolloutFile;
 use poolshift::router::guard::slow::Thresholds;
 use poolshift::router::guard::strata::Strata;
-use poolshift::router::policy::{Percents, Policy};
+use poolshift::router::policy::Percents;
 use poolshift::router::post::{GuardPost, Watch};
 use poolshift::router::ramp::Plan;
-use poolshift::router::shadow::{Dropped, ShadowStatus, ShadowTerms};
-use poolshift::router::{PinLimits, Router};
-use poolshift::session::Sessions;
-use poolshift::session::commands::{Command, Commands, LoadRule, Sampling, SaveRule, Source};
-use poolshift::session::memory::MemoryStore;
-use poolshift::shadow::recorder::{ComparedCounts, Recorder};
-use poolshift::{Args, Call, Class, Lane, Outcome};
+use poolshift::router::shadow::{Dropped, ShadowTerms};
+use poolshift::session::commands::{Command, Sampling};
+use poolshift::{Class, Lane, Outcome};
 use serde_json::json;
-use tempfile::TempDir;
 
-use super::desk::{Desk, Manner};
-use super::{MIB, open};
-use crate::tool::until;
-
-struct Rig {
-    router: Router<Desk, Desk>,
-    clock: Clock,
-    _store: TempDir,
-}
-
-const NONE: ComparedCounts =
-    ComparedCounts { compared: 0, matched: 0, noise_compared: 0, noise_matched: 0 };
-
-fn share(share: f64) -> Share {
-    Share::new(share).unwrap()
-}
-
-fn terms() -> ShadowTerms {
-    ShadowTerms {
-        flag: "v3-rollout".to_owned(),
-        sample: share(1.0),
-        noise: share(0.0),
-        reserve: 3,
-        max_per_s: 1_000_000,
-        timeout: Duration::from_secs(10),
-        max_bytes: MIB,
-    }
-}
-
-/// `note` saves a row of its session, and `look` is given it.
-fn commands() -> Commands {
-    let mut commands = Commands::default();
-    let (table, key) = ("notes".to_owned(), Source::Args("topic".to_owned()));
-    let row = Some([("args".to_owned(), Source::Result("args".to_owned()))].into());
-    let saves = Some(SaveRule { table: table.clone(), key: key.clone(), row });
-    commands.set("note", Command { saves, ..Command::of(Class::Write) });
-    let loads = Some(LoadRule { table, key, into: "note".to_owned() });
-    commands.set("look", Command { loads, ..Command::of(Class::Read) });
-    commands.set("leave", Command { ends_session: true, ..Command::of(Class::Read) });
-    commands
-}
-
-impl Rig {
-    fn new(terms: ShadowTerms, commands: Commands, manner: Manner) -> Self {
-        let clock = Clock::start();
-        let store = MemoryStore::new(Duration::from_secs(3600), 10_000);
-        let sessions = Arc::new(Sessions::new(Arc::new(store), Arc::new(commands)));
-        let desk = || Arc::new(Desk::new(clock, Arc::clone(&sessions), manner));
-        let folder = tempfile::tempdir().unwrap();
-        let recorder = open(folder.path(), MIB).unwrap();
-        let recorder = Recorder::start(recorder, RuleBook::default(), clock).unwrap();
-        let pins = PinLimits { ttl: Duration::from_secs(3600), max_pins: 100_000 };
-        let policy = Policy::initial("v3-rollout", false);
-        let router = Router::new(desk(), desk(), policy, pins, Arc::clone(&sessions), clock);
-        Self { router: router.with_shadow(terms, recorder), clock, _store: folder }
-    }
-
-    /// Makes a call, which takes no time at all.
-    async fn call(&self, call: Call) -> Result<String, Outcome> {
-        let before = self.clock.now();
-        let routed = self.router.call(call).await;
-        assert_eq!(self.clock.now(), before, "the caller was held up");
-        match routed.answer.result {
-            Ok(result) => Ok(result.get().to_owned()),
-            Err(error) => Err(error.outcome()),
-        }
-    }
-
-    /// Lets everything that can go on do so, without time passing on the paused clock, and waits
-    /// for the thread that compares.
-    async fn settle(&self) -> ShadowStatus {
-        for _ in 0..300 {
-            tokio::task::yield_now().await;
-        }
-        until("all pairs are compared", || {
-            let ShadowStatus { paired, compared, .. } = self.status();
-            let counts = compared.commands.values();
-            paired == counts.map(|counts| counts.compared + counts.noise_compared).sum::<u64>()
-        });
-        self.status()
-    }
-
-    fn status(&self) -> ShadowStatus {
-        self.router.shadow().unwrap()
-    }
-
-    /// The end of all shadows, with everything written that was compared.
-    async fn counts(&self, command: &str) -> ComparedCounts {
-        self.settle().await;
-        self.router.close_shadow().await;
-        self.status().compared.commands.get(command).copied().unwrap_or_default()
-    }
-
-    fn v3(&self) -> &Desk {
-        self.router.next()
-    }
-}
-
-fn run(test: impl Future<Output = ()>) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap().block_on(test);
-}
-
-fn call(command: &str, session: &str, args: &serde_json::Value) -> Call {
-    let args = Args::parse(&args.to_string()).unwrap();
-    Call::new(command, args).with_session(session).unwrap()
-}
-
-fn dropped(status: &ShadowStatus, reason: Dropped) -> u64 {
-    status.dropped.get(&reason).copied().unwrap_or(0)
-}
+use super::MIB;
+use super::desk::Manner;
+use super::rig::{NONE, Rig, call, commands, dropped, run, share, terms};
+use poolshift::shadow::recorder::ComparedCounts;
 
 #[test]
 fn r16_only_reads_are_shadowed_and_the_copy_is_control_s_call_in_no_session() {
     run(async {
         let rig = Rig::new(terms(), commands(), Manner::Answers);
-        for command in ["leave", "configure_lm", "unheard_of", "create_program", "note"] {
+        for command in ["leave", "peek", "configure_lm", "unheard_of", "create_program", "note"] {
             rig.call(call(command, "ann", &json!({"topic": "tea"}))).await.unwrap();
         }
         assert_eq!((rig.settle().await.sampled, rig.v3().asked()), (0, 0));
@@ -386,5 +271,55 @@ fn r16_a_part_is_asked_of_control_s_own_lane_again() {
         assert_eq!(routed.decision.lane, Lane::V3);
         rig.settle().await;
         assert_eq!((rig.router.legacy().asked(), rig.v3().asked()), (1, 0));
+    });
+}
+
+#[test]
+fn r16_while_the_kill_switch_is_on_nothing_runs_in_v3_not_even_a_shadow() {
+    run(async {
+        let terms = ShadowTerms { noise: share(0.5), ..terms() };
+        let rig = Rig::new(terms, commands(), Manner::Answers);
+        rig.router.kill();
+        for n in 0..20 {
+            rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+        }
+        assert_eq!((rig.settle().await.sampled, rig.v3().asked()), (0, 0));
+        rig.router.unkill();
+        for n in 0..20 {
+            rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+        }
+        assert!(rig.settle().await.sampled == 20 && rig.v3().asked() > 0);
+    });
+}
+
+#[test]
+fn r16_what_control_did_not_answer_is_not_shadowed() {
+    run(async {
+        let mut table = commands();
+        table.set("give_up", Command::of(Class::Read));
+        let rig = Rig::new(terms(), table, Manner::Answers);
+        let told = rig.call(call("give_up", "ann", &json!({}))).await;
+        assert_eq!(told, Err(Outcome::QueueTimeout));
+        let status = rig.settle().await;
+        assert_eq!((status.sampled, dropped(&status, Dropped::Unanswered)), (1, 1), "{status:?}");
+        assert_eq!(rig.v3().asked(), 0);
+    });
+}
+
+/// The other lane would be given less time than control had, and its timeout would be told as
+/// another answer.
+#[test]
+fn r16_what_takes_control_longer_than_a_shadow_may_is_not_held_against_the_other_lane() {
+    run(async {
+        let rig = Rig::new(terms(), commands(), Manner::Dawdles(10_500));
+        *rig.router.legacy().takes.lock().unwrap() = Duration::from_secs(10);
+        rig.router.call(call("echo", "ann", &json!({}))).await;
+        let status = rig.settle().await;
+        assert_eq!((status.sampled, dropped(&status, Dropped::TooSlow)), (1, 1), "{status:?}");
+        assert_eq!(rig.v3().asked(), 0);
+        *rig.router.legacy().takes.lock().unwrap() = Duration::from_millis(9999);
+        rig.router.call(call("echo", "ann", &json!({}))).await;
+        rig.settle().await;
+        assert_eq!(rig.v3().asked(), 1);
     });
 }

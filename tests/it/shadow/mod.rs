@@ -1,9 +1,11 @@
 //! What is kept of compared answers, and what is told of it.
 
+mod copy;
 mod desk;
 mod live;
 mod redaction;
 mod report;
+mod rig;
 mod run;
 mod service;
 mod speed;
@@ -35,6 +37,9 @@ pub(crate) struct Pair<'a> {
     pub(crate) answers: [Result<Value, CallError>; 2],
     pub(crate) args: Value,
     pub(crate) took_ms: [u64; 2],
+    pub(crate) session: &'a str,
+    /// Its id is this and its number.
+    pub(crate) name: &'a str,
 }
 
 impl<'a> Pair<'a> {
@@ -46,6 +51,8 @@ impl<'a> Pair<'a> {
             answers: [Ok(v2.clone()), Ok(v3.clone())],
             args: Value::Object(Default::default()),
             took_ms: [10, 20],
+            session: "alice",
+            name: "call",
         }
     }
 
@@ -54,28 +61,33 @@ impl<'a> Pair<'a> {
         Self { lanes: [Lane::V2; 2], ..Self::of(command, one, other) }
     }
 
-    /// Compares and records it as the `n`th call, `n` seconds after a fixed moment.
+    /// Compares and records it as the `n`th call.
     pub(crate) fn record(self, store: &mut Store, n: u64) -> Verdict {
+        let trial = self.trial(n);
+        let verdict = trial.verdict(&RuleBook::default());
+        store.record(&trial, &verdict).unwrap();
+        verdict
+    }
+
+    /// The `n`th call, `n` seconds after a fixed moment.
+    pub(crate) fn trial(self, n: u64) -> Trial {
         let [first, second] = self.answers;
         let side = |index: usize, answer: Result<Value, CallError>| {
             let answer = match answer {
                 Ok(value) => Ok(RawValue::from_string(value.to_string()).unwrap()),
                 Err(error) => Err(error),
             };
-            let took = Duration::from_millis(self.took_ms[index]);
+            let took = Some(Duration::from_millis(self.took_ms[index]));
             Side { lane: self.lanes[index], answer, took }
         };
-        let trial = Trial {
+        Trial {
             command: self.command.into(),
-            id: CallId::new(&format!("call-{n}")).unwrap(),
-            session: Some(SessionId::new("alice").unwrap()),
+            id: CallId::new(&format!("{}-{n}", self.name)).unwrap(),
+            session: Some(SessionId::new(self.session).unwrap()),
             args: Args::parse(&self.args.to_string()).unwrap(),
             control: side(0, first),
             candidate: side(1, second),
             at: Duration::from_secs(1_700_000_000 + n),
-        };
-        let verdict = trial.verdict(&RuleBook::default());
-        store.record(&trial, &verdict).unwrap();
-        verdict
+        }
     }
 }

@@ -65,10 +65,16 @@ proptest! {
                 pair = Pair::noise("login", &answer(&v2), &answer(&v3));
             }
             pair.args = json!({"password": ["s3cr3t-A-and-more", "s3cr3t-A"], "given": args,
-                "pin_token": 77_331_155, "private_key_pem": "s3cr3t-B\n\"quoted\""});
+                "pin_token": 77_331_155, "private_key_pem": "s3cr3t-B\n\"quoted\"",
+                "auth_token": "Zoë"});
+            (pair.session, pair.name) = ("of s3cr3t-A", "s3cr3t-A/call");
             if raises {
                 pair.answers[1] = Err(CallError::Raised {
-                    message: "no: s3cr3t-A, s3cr3t-B\n\"quoted\", Ada-L0velace".to_owned(),
+                    // As they are, and as Python's repr and json.dumps write them.
+                    message: "no: s3cr3t-A, s3cr3t-B\n\"quoted\", Ada-L0velace \
+                              's3cr3t-B\\n\"quoted\"' {\"s3cr3t-B\\n\\\"quoted\\\"\": 1} \
+                              {\"name\": \"Zo\\u00eb\"}"
+                        .to_owned(),
                     error_type: Some("LoginError".to_owned()),
                     traceback: vec!["s3cr3t-A".to_owned()],
                 });
@@ -79,7 +85,7 @@ proptest! {
         }
         for _ in 0..2 {
             let told = all_that_is_told(folder.path());
-            for secret in ["s3cr3t", "and-more", "quoted", "77331155", "Ada-L0velace"] {
+            for secret in ["s3cr3t", "and-more", "quoted", "77331155", "Ada-L0velace", "u00eb"] {
                 prop_assert!(!told.contains(secret), "{secret} in {told}");
             }
         }

@@ -76,8 +76,14 @@ fn the_report_names_the_three_faults_and_proposes_rules_for_the_noise() {
     assert_eq!((&hint["noise_count"], &hint["first"]), (&json!(0), &json!("call-1")));
     assert_eq!((&hint["sample"]["v2"], &hint["sample"]["v3"]), (&json!("\"x\""), &json!(null)));
     assert_eq!(hint["last_seen_s"], json!(1_700_000_291.0));
-    let rate = &hint["rate"];
-    assert!(rate["low"].as_f64() < Some(0.1) && rate["high"].as_f64() > Some(0.1), "{rate}");
+    assert_eq!((&hint["sample"]["n"], &hint["sample"]["id"]), (&json!(29), &json!("call-291")));
+    let kept = hint["samples"].as_array().unwrap();
+    let kept: Vec<u64> = kept.iter().map(|sample| sample["n"].as_u64().unwrap()).collect();
+    assert_eq!((&kept[..2], &kept[5..], kept.is_sorted()), (&[0, 1][..], &[27, 28, 29][..], true));
+    // Wilson's interval for 30 of 300 at 99 %, by hand.
+    let rate = ["value", "low", "high"].map(|key| hint["rate"][key].as_f64().unwrap());
+    let near = |(found, expected): (f64, f64)| (found - expected).abs() < 5e-5;
+    assert!(rate.into_iter().zip([0.1, 0.0637, 0.1536]).all(near), "{rate:?}");
     let command = told["commands"].as_array().unwrap().iter().find(|of| of["command"] == "predict");
     let [v2, v3] = ["v2", "v3"].map(|lane| command.unwrap()[lane]["p50_ms"].as_f64().unwrap());
     assert!((22.0..24.0).contains(&v2) && (9.0..11.0).contains(&v3), "{v2} {v3}");
@@ -111,6 +117,8 @@ fn text_and_page_tell_the_same_and_the_page_needs_nothing_else() {
         "60 of 300",
         "/hint",
         "ValueError: bad input &lt;3&gt;",
+        "8 calls that are kept",
+        "<td><code>call-11</code></td><td><time>2023-11-14 22:13:31 UTC</time></td>",
         "unordered = true",
     ] {
         assert!(page.contains(told), "{told}");
@@ -141,6 +149,24 @@ fn a_gate_holds_above_its_percentage_and_where_nothing_is_known() {
     tool.write("poolshift.toml", "[shadow]\nstoer = 1\n");
     assert_eq!(tool.run(&["shadow", "report"]).code, Some(4));
     assert_eq!(tool.run(&["shadow", "report", "--max-mismatch", "-1"]).code, Some(2));
+}
+
+/// Two pairs differ, and nobody knows whether V2 differs from itself there.
+#[test]
+fn what_is_undecided_is_no_pass() {
+    let tool = Tool::new();
+    let mut store = open(&tool.path("shadow.d"), MIB).unwrap();
+    for n in 0..20 {
+        Pair::noise("predict", &json!(1), &json!(1)).record(&mut store, n);
+        Pair::of("predict", &json!(1), &json!(if n < 2 { 2 } else { 1 })).record(&mut store, n);
+    }
+    drop(store);
+    let told = tool.run(&["shadow", "report", "--json"]).json();
+    assert_eq!((&told["undecided"], &told["mismatched"]), (&json!(2), &json!(0)), "{told}");
+    for (limit, code) in [("9.9", 3), ("10", 0)] {
+        let ran = tool.run(&["shadow", "report", "--max-mismatch", limit]);
+        assert_eq!(ran.code, Some(code), "{limit}: {}", ran.stderr);
+    }
 }
 
 #[test]

@@ -153,3 +153,57 @@ fn what_changes_more_than_its_session_runs_only_if_that_is_allowed() {
         assert_eq!(commands.map(|name| count(lane, name)), [2, 2, 2, 1, 1], "{lane}");
     }
 }
+
+#[test]
+fn no_call_is_made_before_every_worker_of_both_lanes_is_ready() {
+    let tool = Tool::new();
+    // V3's later workers take longer than all of V2's.
+    let app = "import sys, time\n\
+               from poolshift_worker import command\n\
+               me = sys.argv[sys.argv.index('--worker-id') + 1]\n\
+               time.sleep(0 if me.startswith(('v2', 'v3-0')) else 1.5)\n\
+               open('ready', 'a').write(f'{me}\\n')\n\
+               @command('look')\n\
+               def look(args, context):\n    \
+               open('seen', 'a').write(f'{len(open(\"ready\").readlines())}\\n')\n";
+    tool.write("app.py", app);
+    let config = "[worker]\napp = \"app\"\nenv = { PYTHONPATH = \".\" }\n[v2]\nsize = 2\n\
+                  [v3]\nsize = 3\n[commands.look]\nclass = \"read\"\n";
+    tool.write("poolshift.toml", config);
+    tool.write("calls.jsonl", &"{\"command\":\"look\"}\n".repeat(4));
+    let told = tool.run(&["shadow", "run", "calls.jsonl", "--json", "--noise", "0"]).json();
+    assert_eq!((&told["compared"], &told["matched"]), (&json!(4), &json!(4)), "{told}");
+    let seen = std::fs::read_to_string(tool.path("seen")).unwrap();
+    assert_eq!(seen, "5\n".repeat(8));
+}
+
+#[test]
+fn a_session_that_a_call_has_ended_has_ended_in_both_lanes() {
+    let tool = Tool::new();
+    let app = "from poolshift_worker import command\n\
+               @command('note')\n\
+               def note(args, context):\n    return {'text': 'x'}\n\
+               @command('leave')\n\
+               def leave(args, context):\n    return {}\n\
+               @command('look')\n\
+               def look(args, context):\n    \
+               open(context.worker_id[:2], 'a').write(f'{\"row\" in args} ')\n";
+    tool.write("app.py", app);
+    let config = "[worker]\napp = \"app\"\nenv = { PYTHONPATH = \".\" }\n\
+        [v2]\nsize = 1\n[v3]\nsize = 1\n\
+        [commands.note]\nclass = \"write\"\n\
+        saves = { table = \"t\", key = \"args.k\", row = { text = \"result.text\" } }\n\
+        [commands.look]\nclass = \"read\"\n\
+        loads = { table = \"t\", key = \"args.k\", into = \"row\" }\n\
+        [commands.leave]\nclass = \"read\"\nends_session = true\n";
+    tool.write("poolshift.toml", config);
+    let lines = ["note", "look", "leave", "look"].map(|command| {
+        format!("{}\n", json!({"session": "ann", "command": command, "args": {"k": 1}}))
+    });
+    tool.write("calls.jsonl", &lines.concat());
+    let told = tool.run(&["shadow", "run", "calls.jsonl", "--json", "--noise", "0"]).json();
+    assert_eq!(told["matched"], json!(4), "{told}");
+    for lane in ["v2", "v3"] {
+        assert_eq!(std::fs::read_to_string(tool.path(lane)).unwrap(), "True False ", "{lane}");
+    }
+}

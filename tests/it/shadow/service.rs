@@ -155,3 +155,17 @@ fn what_is_recorded_is_redacted_whole_by_session_and_can_be_run() {
     assert!(ran.code == Some(1) && ran.stderr.contains("nowhere/all.jsonl"), "{}", ran.stderr);
     assert_eq!(tool.run(&["run", "calls.jsonl", "--record-share", "4"]).code, Some(2));
 }
+
+#[test]
+fn a_record_tells_no_secret_that_an_id_or_a_session_echoes() {
+    let tool = Tool::new();
+    let call = json!({"id": "of s3cr3t-7", "session": "s3cr3t-7", "command": "echo",
+                      "args": {"token": "s3cr3t-7"}});
+    tool.write("calls.jsonl", &format!("{call}\n"));
+    assert_eq!(tool.run(&["run", "calls.jsonl", "--record", "record.jsonl"]).code, Some(0));
+    let record = std::fs::read_to_string(tool.path("record.jsonl")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let told = json!({"id": "of ***", "session": "***", "command": "echo",
+                      "args": {"token": "***"}});
+    assert_eq!(record, told);
+}

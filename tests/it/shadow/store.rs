@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use poolshift::Lane;
+use poolshift::clock::Clock;
 use poolshift::config::Config;
 use poolshift::router::compare::Kind;
+use poolshift::router::compare::rule::RuleBook;
+use poolshift::shadow::recorder::{MAX_BYTES, Recorder};
 use poolshift::shadow::{Evidence, Store, StoreError};
 use serde_json::{Value, json};
 
@@ -189,4 +192,43 @@ fn paths_and_commands_without_end_are_bounded_and_counted() {
     assert_eq!(listed + command.lanes.unlisted, 701);
     let commands: u64 = tally.commands.values().map(|command| command.lanes.compared).sum();
     assert_eq!(commands, 1401);
+}
+
+#[test]
+fn what_waits_to_be_compared_is_bounded_in_bytes_also_by_answers_that_nobody_was_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), MIB).unwrap();
+    let recorder = Recorder::start(store, RuleBook::default(), Clock::start()).unwrap();
+    let huge = json!("x".repeat(MAX_BYTES));
+    assert!(!recorder.offer(Pair::of("predict", &json!(1), &huge).trial(0), None));
+    let small = Pair::of("predict", &json!(1), &json!(1)).trial(1);
+    assert!(recorder.offer(small, None), "it left no room");
+    recorder.close();
+    assert_eq!(recorder.books().commands["predict"].compared, 1);
+}
+
+#[test]
+fn a_lane_beside_itself_leaves_counts_and_no_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path(), MIB).unwrap();
+    Pair::noise("predict", &json!({"x": 1}), &json!({"x": 2})).record(&mut store, 0);
+    drop(store);
+    let evidence = Evidence::read(folder.path()).unwrap();
+    assert!(evidence.samples.is_empty(), "{:?}", evidence.samples);
+    let path = &evidence.tally.commands["predict"].paths[0];
+    assert_eq!((path.count, path.noise_count, path.first.as_deref()), (0, 1, None));
+}
+
+#[test]
+fn a_pair_counts_once_where_it_differs_in_many_elements() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path(), MIB).unwrap();
+    let items = |score: u64| json!({"items": [{"score": score}, {"score": score + 1}]});
+    for n in 0..3 {
+        Pair::of("predict", &items(10), &items(20)).record(&mut store, n);
+    }
+    let command = &store.tally().commands["predict"];
+    let told: Vec<_> = command.paths.iter().map(|path| (&*path.shape, path.count)).collect();
+    assert_eq!(told, [("/items/*/score", 3)]);
+    assert_eq!(command.lanes.patterns[0].pairs, 3);
 }

@@ -71,8 +71,10 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
     let lanes = PrivateLanes::start(&config, args.noise > Percent::ZERO).await?;
     let lanes = std::sync::Arc::new(lanes);
     let bar = progress::bar(script.len());
+    let mut unanswered = script.len();
     let mut trials = play(script, &lanes, &pace, args.noise);
     while let Some(played) = trials.recv().await {
+        unanswered -= 1;
         for trial in played {
             let verdict = trial.verdict(&shadow.rules);
             store.record(&trial, &verdict)?;
@@ -82,6 +84,10 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
     bar.finish_and_clear();
     lanes.drain(config.worker.drain_timeout).await;
     store.flush()?;
+    if unanswered > 0 {
+        let lost = format!("{unanswered} calls were lost: the log says who panicked");
+        return Err(Failure::Failed(lost));
+    }
     if store.refused() > 0 {
         let note = format!("note: {} samples found no room; counts are exact", store.refused());
         stdout::aside(&note);
