@@ -7,6 +7,7 @@
 //!   [`scenario`] say what may happen, [`fault`] what may go wrong, [`rng`] leaves it to chance.
 //! - [`run`](mod@run) is one run with its checkers, [`trial`] what can only be tried beside it,
 //!   [`report`] what is printed.
+//! - [`latency`] makes the latency report of a run, [`prediction`] says what theory expects of it.
 //! - [`plan`] is a run as an explicit list, [`shrink`](mod@shrink) makes it small, [`timeline`]
 //!   shows it.
 //! - [`planted`] has bugs in the product's place, to see that the laws find them.
@@ -32,8 +33,10 @@ pub mod world;
 
 pub mod bounds;
 pub mod checkers;
+pub mod latency;
 pub mod plan;
 pub mod planted;
+pub mod prediction;
 pub mod report;
 pub mod run;
 pub mod shrink;

@@ -5,8 +5,10 @@ use thiserror::Error;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::planted::{Bug, Infected};
-use crate::run::{Run, run};
+use crate::rng::Seed;
+use crate::run::{Run, play, run};
 use crate::shrink::{Budget, Shrunk, shrink};
+use crate::source::Source;
 use crate::trace::Watcher;
 use crate::world::Product;
 
@@ -43,6 +45,15 @@ impl Subject {
         match self {
             Self::Product => run(&Product, seed, options),
             Self::Planted(bug) => run(&Infected(bug), seed, options),
+        }
+    }
+
+    /// The same, while `watcher` looks on.
+    pub fn run_watched(self, seed: u64, options: Options, watcher: &mut impl Watcher) -> Run {
+        let source = Source::drawn(Seed(seed), &options, None);
+        match self {
+            Self::Product => play(&Product, seed, options, source, watcher),
+            Self::Planted(bug) => play(&Infected(bug), seed, options, source, watcher),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::run::Run;
 use crate::shell_rig::plan::RigOptions;
 use crate::shell_rig::run as shell;
 use crate::subject::Subject;
+use crate::trace::Watcher;
 use crate::verdict::{Broken, Verdict};
 
 /// How many of the run's calls are made twice more: as many as have met each kind of event.
@@ -18,11 +19,10 @@ const AGAIN: u64 = 20_000;
 /// near the limit once; that none of so many does is not to be expected of any seed.
 const SHELLS: (u64, u64) = (8, 64);
 
-/// A run, with what is tried beside it. Its figures are of the run alone.
-#[must_use]
-pub fn trial(subject: Subject, seed: u64, options: Options) -> Run {
+/// A run, with what is tried beside it. Its figures are of the run alone, on which `watcher` looks.
+pub fn trial(subject: Subject, seed: u64, options: Options, watcher: &mut impl Watcher) -> Run {
     let shorter = Options { calls: options.calls.min(AGAIN), ..options.clone() };
-    let mut run = subject.run(seed, options);
+    let mut run = subject.run_watched(seed, options, watcher);
     if run.verdict.broken.is_empty() {
         run.verdict.add(made_twice(subject, seed, &shorter));
     }

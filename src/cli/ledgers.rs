@@ -6,7 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use poolshift::report::ledger::WorkerLedger;
+use poolshift::config::{Config, WorkerProgram};
+use poolshift::report::ledger::{Audit, CallerLedger, WorkerLedger};
 use tempfile::TempDir;
 
 use crate::cli::failure::Failure;
@@ -42,11 +43,40 @@ impl LedgerFolder {
         &self.path
     }
 
-    /// What this run's workers noted.
-    pub(crate) fn read(&self) -> Result<WorkerLedger, Failure> {
-        WorkerLedger::read(&self.path, &self.earlier).map_err(|error| {
+    /// Compares what the callers know with what this run's workers noted.
+    ///
+    /// # Errors
+    /// If the workers' ledgers cannot be read.
+    pub(crate) fn audit(
+        &self,
+        callers: &CallerLedger,
+        config: &Config,
+    ) -> Result<Audited, Failure> {
+        let workers = WorkerLedger::read(&self.path, &self.earlier).map_err(|error| {
             Failure::Failed(format!("cannot read ledgers in {}: {error}", self.path.display()))
-        })
+        })?;
+        let mut found = Audit::of(callers, &workers, |name| config.commands.get(name).idempotent);
+        let has_workers = matches!(config.worker.program, WorkerProgram::App(_));
+        if !has_workers {
+            found.unexecuted = 0;
+        }
+        Ok(Audited { found, has_workers })
+    }
+}
+
+/// What the ledgers say together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audited {
+    /// By the callers' alone, if there were no others.
+    pub(crate) found: Audit,
+    /// Whether workers kept ledgers: a script of the legacy kind does not.
+    has_workers: bool,
+}
+
+impl Audited {
+    /// What was found, if both sides were asked.
+    pub(crate) fn by_workers(&self) -> Option<Audit> {
+        self.has_workers.then_some(self.found)
     }
 }
 

@@ -7,11 +7,14 @@ mod corpus;
 mod demo;
 mod doctor;
 mod failure;
+mod leaving;
 mod ledgers;
 mod logging;
 mod manual;
+mod open_loop;
 mod pace;
 mod progress;
+mod report;
 mod rollout;
 mod run;
 mod shadow;
@@ -80,6 +83,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Start what is needed, make one call, print its result
     Call(call::CallArgs),
+    /// A run's latency report, or two runs side by side
+    Report(report::ReportArgs),
     /// Measure
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -136,7 +141,7 @@ fn interrupted(done: Result<(), Failure>) -> Result<(), Failure> {
 impl Command {
     /// Whether it serves calls, which are brought to their end before it stops.
     fn drains(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Call(_))
+        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Call(_))
     }
 }
 
@@ -144,13 +149,14 @@ impl Command {
 async fn dispatch(cli: Cli, survey: Survey, stop: Stop) -> Result<(), Failure> {
     let Global { config: file, json, .. } = cli.global;
     match cli.command {
-        Command::Demo(args) => demo::demo(survey.config?, args, json).await,
+        Command::Demo(args) => demo::demo(survey.config?, args, json, stop).await,
         Command::Run(args) => run::run(survey.config?, args, json, stop).await,
         Command::Status(args) => status::status(survey, args, json).await,
         Command::Rollout(args) => rollout::rollout(survey, args, json).await,
         Command::Call(args) => call::call(survey.config?, args, json, stop).await,
         Command::Bench(command) => bench::bench(survey.config?, command, json).await,
         Command::Shadow(command) => shadow::shadow(survey, command, json).await,
+        Command::Report(args) => report::report(&args, json),
         Command::Doctor => doctor::doctor(survey, json).await,
         Command::Config(command) => config::config(survey, file.as_deref(), command, json),
         Command::Completions(args) => manual::completions(Cli::command(), &args),

@@ -2,6 +2,8 @@
 
 mod ledger;
 mod series;
+mod slices;
+mod sparse;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use crate::call::{Class, Timing};
 use crate::error::Outcome;
 pub use crate::meter::ledger::OutcomeLedger;
 pub use crate::meter::series::Series;
+pub use crate::meter::slices::{Merge, Slices};
+pub use crate::meter::sparse::SparseSeries;
 use crate::pool::{RequestTimes, Spread};
 
 /// The books of one pool. Written under the pool's lock, so the counts agree to the unit.

@@ -1,18 +1,13 @@
-//! V2 beside V3: percentiles as JSON, as a table, and as an HdrHistogram log.
+//! V2 beside V3, from the pools' own books: percentiles as JSON and as a table.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::time::Duration;
 
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde::Serialize;
 
 use crate::call::Lane;
 use crate::meter::{MeterSnapshot, Series};
-
-/// A quantile is shown only if at least this many calls lie beyond it: fewer are anecdotes.
-const BEYOND: f64 = 10.0;
+use crate::report::quantiles::is_shown;
 
 const QUANTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")];
 
@@ -78,44 +73,9 @@ fn row(text: &mut String, name: &str, series: &Series, errors: Option<u64>) {
     let errors = errors.map_or_else(String::new, |errors| errors.to_string());
     let _ = write!(text, "{name:<14}{:>9}{errors:>8}", series.count());
     for (quantile, _) in QUANTILES {
-        let enough = series.count() as f64 * (1.0 - quantile) >= BEYOND;
-        let shown = enough.then(|| format!("{:.3}", millis(series.quantile(quantile))));
+        let shown = is_shown(series.count(), quantile)
+            .then(|| format!("{:.3}", millis(series.quantile(quantile))));
         let _ = write!(text, "{:>10}", shown.unwrap_or_else(|| "-".to_owned()));
     }
     let _ = writeln!(text, "{:>10.3}", millis(series.max()));
-}
-
-/// Writes the histograms as an HdrHistogram log (format 1.3), one line per lane, class, outcome
-/// and kind; `began` is the run's start since the Unix epoch, `lasted` its length.
-///
-/// # Errors
-/// If the output cannot be written.
-pub fn write_hlog(
-    out: &mut impl Write,
-    began: Duration,
-    lasted: Duration,
-    lanes: &[(Lane, &MeterSnapshot)],
-) -> io::Result<()> {
-    writeln!(out, "#[Histogram log format version 1.3]")?;
-    let start = std::time::UNIX_EPOCH + began;
-    let mut serializer = V2DeflateSerializer::new();
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder.with_start_time(start).with_base_time(start).with_max_value_divisor(1e3);
-    let mut log = builder.begin_log_with(out, &mut serializer)?;
-    for (lane, books) in lanes {
-        for ((class, outcome), latencies) in &books.latencies {
-            let kinds = [
-                ("queued", &latencies.queued),
-                ("service", &latencies.service),
-                ("total", &latencies.total),
-            ];
-            for (kind, series) in kinds {
-                let name = format!("{lane}.{}.{}.{kind}", class.as_str(), outcome.as_str());
-                let tag = Tag::new(&name).expect("names hold neither comma nor space");
-                log.write_histogram(series.histogram(), Duration::ZERO, lasted, Some(tag))
-                    .map_err(|error| io::Error::other(format!("{error:?}")))?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use poolshift::config::{Config, WorkerProgram};
+use poolshift::report::record::{Books, RunRecord};
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::{Args, Call, Lane, Shim, ShimOptions};
@@ -48,6 +49,12 @@ impl Family {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.host), signal).unwrap();
+    }
+
+    /// What the run's record has beside its log.
+    fn books(&self) -> Books {
+        let text = fs::read_to_string(self.tool.path("a.run.json")).unwrap();
+        serde_json::from_str::<RunRecord>(&text).unwrap().books
     }
 
     fn until_draining(&self) {
@@ -117,13 +124,39 @@ fn r7_after_the_drain_timeout_what_runs_is_lost_and_what_waits_is_refused() {
 #[test]
 fn r7_calls_that_are_planned_for_later_do_not_hold_a_drain_up() {
     let calls = lines(1000, "ping", &json!({}));
-    let mut family = serving(false, &calls, &["--rate", "0.001"], &[]);
+    let mut family = serving(false, &calls, &["--rate", "0.001", "--hlog", "a.hlog"], &[]);
     until("the first call has been answered", || {
         fs::read_to_string(family.tool.path("out")).unwrap().ends_with('\n')
     });
     family.signal(Signal::TERM);
     let seen = outcomes(family.interrupted());
     assert_eq!(seen, expected(&[(999, "draining", "no"), (1, "ok", "yes")]));
+    // What was refused before it was due is counted, and no time of the service.
+    let books = family.books();
+    assert_eq!(books.outcomes, [("draining".to_owned(), 999), ("ok".to_owned(), 1)].into());
+    assert_eq!((books.submitted, books.undue, books.censored), (1000, 999, 0));
+    let told = family.tool.run(&["report", "a.hlog", "--json"]).json();
+    let tags: Vec<&String> = told["tags"].as_object().unwrap().keys().collect();
+    assert!(tags.iter().all(|tag| tag.starts_with("v3.read.ok.")), "{tags:?}");
+    let achieved = told["achieved_per_s"].as_f64().unwrap();
+    assert!(achieved < 0.001, "one call was answered, and a thousand seconds go by for each");
+    assert_eq!(told["grade"], json!("note"), "{told}");
+}
+
+#[test]
+fn r7_a_second_signal_gives_each_call_of_a_plan_its_outcome_and_a_place_in_the_report() {
+    let env = [("POOLSHIFT__WORKER__DRAIN_TIMEOUT", "10m")];
+    let calls = lines(4, "beget", &json!({"far": true, "stay": true}));
+    let mut family = serving(false, &calls, &["--rate", "1000", "--hlog", "a.hlog"], &env);
+    family.until_busy("busy", 2);
+    family.signal(Signal::TERM);
+    family.until_draining();
+    family.signal(Signal::TERM);
+    let seen = outcomes(family.interrupted());
+    assert_eq!(seen, expected(&[(2, "draining", "no"), (2, "worker_lost", "maybe")]));
+    let books = family.books();
+    assert!(books.is_conserved(), "{books:?}");
+    assert_eq!((books.submitted, books.measured(), books.censored), (4, 4, 0));
 }
 
 #[test]

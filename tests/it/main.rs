@@ -33,6 +33,7 @@ mod quarantine;
 mod ramp;
 mod ramp_live;
 mod recycling;
+mod report;
 mod retry;
 mod rollout_edit;
 mod rollout_file;

@@ -1,11 +1,18 @@
 //! `poolshift-sim run`: one run of one seed.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 use poolshift::Lane;
+use poolshift::report::files::Outputs;
+use poolshift::report::record::{ClockKind, Origin};
+use poolshift::report::verdict::Verdict;
+use poolshift::report::{self, compare, html};
 use poolshift_sim::bounds;
+use poolshift_sim::latency::Latency;
 use poolshift_sim::options::{Arrivals, Options};
+use poolshift_sim::prediction::predict;
 use poolshift_sim::report::{Summary, text};
 use poolshift_sim::run::Run;
 use poolshift_sim::scenario::Scenario;
@@ -35,6 +42,12 @@ pub(crate) struct RunArgs {
     /// V3's first share, such as 12.5, if not as the scenario has it
     #[arg(long)]
     percent: Option<String>,
+    /// Write the latencies as an HdrHistogram log, and what happened beside it, as OUT.run.json
+    #[arg(long, value_name = "OUT")]
+    hlog: Option<PathBuf>,
+    /// Write the latency report as one page
+    #[arg(long, value_name = "OUT")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     plans: PlanArgs,
 }
@@ -50,6 +63,30 @@ impl RunArgs {
         let more = workers.unwrap_or_default() + &percent.unwrap_or_default();
         let planted = self.plans.suffix();
         format!("poolshift-sim run --seed {seed} {plan} --scenario {scenario}{more}{planted}")
+    }
+
+    /// Writes the latency report; returned is its text.
+    fn leave(
+        &self,
+        latency: Latency,
+        options: &Options,
+        outputs: Outputs,
+    ) -> Result<String, Failure> {
+        let title = format!("simulated {}", self.scenario);
+        let origin = Origin {
+            title: title.clone(),
+            command: self.again(),
+            tool: format!("poolshift-sim {}", env!("CARGO_PKG_VERSION")),
+            seed: Some(self.seed),
+            clock: ClockKind::Virtual,
+        };
+        let mut run = latency.close(title, origin);
+        predict(&mut run, options);
+        let (verdict, lanes) = (Verdict::of(&run), compare::lanes(&run));
+        let written = outputs.write(&run, || html::page(&run, &verdict, lanes.as_ref()));
+        let written = written.map_err(|error| Failure::Output(io::Error::other(error)))?;
+        let told = report::text::report(&run, &verdict, lanes.as_ref());
+        Ok(format!("\n{told}written: {}\n", written.join(", ")))
     }
 
     fn options(&self, scenario: Scenario) -> Result<Options, Failure> {
@@ -77,9 +114,13 @@ pub(crate) fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
         Scenario::named(&args.scenario).map_err(|error| Failure::Usage(error.to_string()))?;
     let options = args.options(scenario)?;
     let subject = args.plans.subject()?;
+    // What nobody asks for is not recorded: it would cost a run of millions of calls its speed.
+    let mut latency = (args.hlog.is_some() || args.html.is_some()).then(Latency::default);
+    let outputs = Outputs::create(args.hlog.as_deref(), args.html.as_deref());
+    let outputs = outputs.map_err(|error| Failure::Input(error.to_string()))?;
     let run = match scenario {
-        Scenario::Full => trial(subject, args.seed, options.clone()),
-        _ => subject.run(args.seed, options.clone()),
+        Scenario::Full => trial(subject, args.seed, options.clone(), &mut latency),
+        _ => subject.run_watched(args.seed, options.clone(), &mut latency),
     };
     let mut summary = Summary::of(args.seed, scenario.as_str(), &run);
     let law = run.verdict.broken.first().map(|broken| broken.law);
@@ -87,9 +128,10 @@ pub(crate) fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
     let again = args.again();
     let again = plan.as_ref().map_or(again.clone(), |plan| format!("{again}\n{}", plan.told));
     summary.plan = plan.map(|plan| plan.path);
+    let report = latency.map(|latency| args.leave(latency, &options, outputs)).transpose()?;
     let printed = match json {
         true => serde_json::to_string(&summary).expect("a summary is plain data") + "\n",
-        false => text(&summary, &run, &again),
+        false => text(&summary, &run, &again) + &report.unwrap_or_default(),
     };
     print(&printed, verdict(&run, scenario))
 }

@@ -3,6 +3,7 @@
 mod plan;
 mod story;
 
+use std::io;
 use std::sync::Arc;
 
 use clap::Args;
@@ -13,15 +14,19 @@ use poolshift::pool::PoolStatus;
 use poolshift::router::Routed;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Lane, Pool, Shim, ShimOptions};
+use poolshift::{Call, Lane, Pool, Shim, ShimOptions};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::task::JoinSet;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use crate::cli::demo::plan::Arrival;
-use crate::cli::demo::story::Story;
+use crate::cli::demo::story::{Asked, Story};
 use crate::cli::failure::Failure;
+use crate::cli::leaving::LeavingArgs;
 use crate::cli::ledgers::LedgerFolder;
+use crate::cli::open_loop::{Hurry, OpenLoop};
 use crate::cli::pace::rate;
+use crate::cli::stop::Stop;
 use crate::cli::{progress, stdout};
 
 /// Up, and back again.
@@ -51,18 +56,24 @@ pub(crate) struct DemoArgs {
     /// Draws the calls
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    leaving: LeavingArgs,
 }
 
-pub(crate) async fn demo(mut config: Config, args: DemoArgs, json: bool) -> Result<(), Failure> {
+pub(crate) async fn demo(
+    mut config: Config,
+    args: DemoArgs,
+    json: bool,
+    stop: Stop,
+) -> Result<(), Failure> {
     let workers = usize::from(args.workers);
     config.v2.size = workers; // legacy
     (config.v3.size, config.v3.min_ready) = (workers, workers);
+    let outputs = args.leaving.open()?;
     let ledger = LedgerFolder::open(None)?;
     let percents = Some(Percents::all(Percent::ZERO));
     let options = ShimOptions { percents, ledger: Some(ledger.path().to_owned()) };
-    let shim = Arc::new(Shim::start(&config, options).await?);
-    // V2 starts its workers one after the other; the story begins when all are there. // legacy
-    shim.router().legacy().ready(workers).await.map_err(Failure::failed)?; // legacy
+    let shim = Arc::new(stop.before_calls(start(&config, options, workers)).await??);
     let calls = args.calls.div_ceil(STEPS.len() as u32).max(MIN_STEP);
     if calls * STEPS.len() as u32 > args.calls {
         stdout::aside(&format!(
@@ -71,91 +82,148 @@ pub(crate) async fn demo(mut config: Config, args: DemoArgs, json: bool) -> Resu
             calls * STEPS.len() as u32
         ));
     }
-    let mut story = Story::default();
+    let mut story = Story::new(shim.clock().now());
     let bar = progress::bar(u64::from(calls) * STEPS.len() as u64);
-    let (mut rng, mut open) = (plan::rng(args.seed), plan::Sessions::default());
-    for (index, percent) in STEPS.into_iter().enumerate() {
-        let arrivals = plan::step(&mut rng, &mut open, calls, args.rate)?;
-        let mut step = Step { shim: &shim, bar: &bar, story: &mut story };
-        step.play(percent, arrivals, index == KILL_STEP).await?;
-    }
+    let hurry = Hurry::default();
+    // As `run` drains: each call of the step has its outcome, and no further step begins.
+    let drain = async |limit| {
+        tokio::join!(biased; shim.drain_within(limit), async { hurry.tell() });
+    };
+    let stage = Stage { shim: &shim, bar: &bar, hurry: &hurry, stop: &stop };
+    let steps = stage.play_all(&mut story, &args, calls);
+    stop.draining(steps, config.worker.drain_timeout, drain).await?;
     bar.finish_and_clear();
-    let told = story.tell(&shim, &ledger, &config.commands)?;
+    let told = story.tell(&shim, &ledger, &config, &args, outputs)?;
     shim.drain().await;
     if json {
         stdout::json(&told.figures)?
     } else {
         stdout::line(&told.text)?
     }
-    told.verdict()
+    told.verdict(stop.is_told())
 }
 
-/// One percentage, while it is in force.
-struct Step<'a> {
+/// V2 starts its workers one after the other; the story begins when all are there.
+async fn start(config: &Config, options: ShimOptions, workers: usize) -> Result<Shim, Failure> {
+    let shim = Shim::start(config, options).await?;
+    shim.router().legacy().ready(workers).await.map_err(Failure::failed)?; // legacy
+    tracing::debug!(workers, "every lane has its workers");
+    Ok(shim)
+}
+
+/// What all steps have in common.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
     shim: &'a Arc<Shim>,
     bar: &'a ProgressBar,
-    story: &'a mut Story,
+    hurry: &'a Hurry,
+    stop: &'a Stop,
 }
 
-impl Step<'_> {
+/// What the plan says.
+enum Act {
+    Call(Box<Call>),
+    Kill(Lane),
+}
+
+/// What came of it.
+enum Event {
+    Done(Asked, Box<Routed>),
+    Kill(Lane),
+}
+
+impl Stage<'_> {
+    async fn play_all(self, story: &mut Story, args: &DemoArgs, calls: u32) -> Result<(), Failure> {
+        let (mut rng, mut open) = (plan::rng(args.seed), plan::Sessions::default());
+        for (index, percent) in STEPS.into_iter().enumerate() {
+            let arrivals = plan::step(&mut rng, &mut open, calls, args.rate)?;
+            self.play(story, percent, arrivals, index == KILL_STEP).await?;
+            if self.stop.is_told() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One percentage, while it is in force.
     async fn play(
-        &mut self,
+        self,
+        story: &mut Story,
         percent: &'static str,
         arrivals: Vec<Arrival>,
         kill: bool,
     ) -> Result<(), Failure> {
         let percents = Percents::all(percent.parse().expect("the steps are percentages"));
         self.shim.router().set_percents(percents);
-        self.story.begin_step(percents, self.shim.router().policy().epoch);
         self.bar.set_message(format!("V3 at {percent} %"));
-        let began = self.shim.clock().now();
         let (first, second) = (arrivals.len() / 3, arrivals.len() * 2 / 3);
-        let mut calls = JoinSet::new();
-        for (index, arrival) in arrivals.into_iter().enumerate() {
+        let mut plan = Vec::with_capacity(arrivals.len() + 2);
+        for (index, Arrival { at, call }) in arrivals.into_iter().enumerate() {
             if kill && index == first {
-                self.kill(Lane::V2)?;
+                plan.push((at, Act::Kill(Lane::V2)));
             } else if kill && index == second {
-                self.kill(Lane::V3)?;
+                plan.push((at, Act::Kill(Lane::V3)));
             }
-            self.submit(&mut calls, began, arrival).await;
+            story.submit(&call.id);
+            plan.push((at, Act::Call(Box::new(call))));
         }
-        while let Some(done) = calls.join_next().await {
-            let (id, routed) = done.map_err(Failure::failed)?;
-            self.story.finish(&id, &routed);
-            self.bar.inc(1);
+        let began = self.shim.clock().now();
+        story.begin_step(percents, self.shim.router().policy().epoch, began);
+        let plan = plan.into_iter().map(move |(at, act)| (began + at, act));
+        let (_plan, mut events) = self.begin(plan).map_err(Failure::failed)?;
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Done(asked, routed) => {
+                    story.finish(asked, &routed);
+                    self.bar.inc(1);
+                }
+                // Pools that drain have no need of it, and perhaps nobody to kill.
+                Event::Kill(_) if self.stop.is_told() => {}
+                Event::Kill(lane) => self.kill(story, lane)?,
+            }
         }
         Ok(())
     }
 
     /// Open loop: each call starts when the plan says, whatever became of the earlier ones.
-    async fn submit(
-        &mut self,
-        calls: &mut JoinSet<(String, Routed)>,
-        began: Moment,
-        arrival: Arrival,
-    ) {
-        let planned = began + arrival.at;
-        self.shim.clock().sleep_until(planned).await;
-        let (mut call, shim) = (arrival.call, Arc::clone(self.shim));
-        call.planned = Some(planned);
-        let id = call.id.to_string();
-        self.story.submit(&id);
-        calls.spawn(async move {
-            let routed = shim.call(call).await;
-            (id, routed)
-        });
+    fn begin(
+        self,
+        plan: impl Iterator<Item = (Moment, Act)> + Send + 'static,
+    ) -> io::Result<(OpenLoop, mpsc::UnboundedReceiver<Event>)> {
+        // Bounded by the plan.
+        let (events, received) = mpsc::unbounded_channel();
+        let (shim, runtime) = (Arc::clone(self.shim), Handle::current());
+        let (clock, hurry) = (self.shim.clock(), self.hurry.clone());
+        let plan = OpenLoop::start(clock, hurry, plan, move |at, act| match act {
+            // The receiver is held until all events have come, or the demo has failed.
+            Act::Kill(lane) => drop(events.send(Event::Kill(lane))),
+            Act::Call(mut call) => {
+                call.planned = at;
+                let asked = Asked::of(&call);
+                let (shim, events) = (Arc::clone(&shim), events.clone());
+                runtime.spawn(async move {
+                    // Dropped here: the pool cancels the call.
+                    let routed = shim.call(*call).await;
+                    let _ = events.send(Event::Done(asked, Box::new(routed)));
+                });
+            }
+        })?;
+        Ok((plan, received))
     }
 
     /// SIGKILL to one worker of the lane, a busy one if there is one.
-    fn kill(&mut self, lane: Lane) -> Result<(), Failure> {
+    fn kill(self, story: &mut Story, lane: Lane) -> Result<(), Failure> {
         let status = status(self.shim, lane);
         let alive = status.workers.iter().filter(|worker| worker.pid.is_some());
         let victim = alive.max_by_key(|worker| worker.health_status == "busy");
-        let pid = victim.and_then(|worker| worker.pid).and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Failure::Failed(format!("{lane} has no worker to kill")))?;
+        let found = victim.and_then(|worker| {
+            let pid = i32::try_from(worker.pid?).ok()?;
+            Some((worker.id, Pid::from_raw(pid)?))
+        });
+        let (worker, pid) =
+            found.ok_or_else(|| Failure::Failed(format!("{lane} has no worker to kill")))?;
         kill_process(pid, Signal::KILL).map_err(Failure::failed)?;
-        self.story.killed(lane);
+        story.killed(lane, worker, self.shim.clock().now());
         Ok(())
     }
 }

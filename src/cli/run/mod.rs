@@ -1,27 +1,29 @@
 //! `poolshift run`: the calls of JSON-lines files through the router.
 
 mod line;
+mod player;
 pub(crate) mod pool;
 mod record;
 mod summary;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use poolshift::clock::Moment;
 use poolshift::config::Config;
+use poolshift::report::record::Load;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Outcome, Shim, ShimOptions};
-use tokio::sync::mpsc;
+use poolshift::{Shim, ShimOptions};
 
-use crate::cli::corpus::{Corpus, Step, by_session};
+use crate::cli::corpus::Corpus;
 use crate::cli::failure::Failure;
+use crate::cli::leaving::LeavingArgs;
+use crate::cli::ledgers::LedgerFolder;
 use crate::cli::pace::{Pace, rate};
-use crate::cli::run::line::Caller;
+use crate::cli::run::player::{Stage, lock, play};
 use crate::cli::run::pool::PoolArg;
 use crate::cli::run::record::Record;
 use crate::cli::run::summary::Books;
@@ -45,9 +47,8 @@ pub(crate) struct RunArgs {
     /// Force a lane for every call
     #[arg(long)]
     pool: Option<PoolArg>,
-    /// Write the latencies as an HdrHistogram log
-    #[arg(long, value_name = "OUT")]
-    hlog: Option<PathBuf>,
+    #[command(flatten)]
+    leaving: LeavingArgs,
     /// Write the calls into this file as they are made, without secrets, for `shadow run`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -68,34 +69,33 @@ pub(crate) async fn run(
     // Every file is read before the first call: a missing one costs nothing then.
     let read = |path: &PathBuf| Corpus::read(path);
     let files: Vec<Corpus> = args.files.iter().map(read).collect::<Result<_, _>>()?;
-    let mut books = Books::open(args.ledger.clone(), args.hlog.as_deref())?;
+    let folder = LedgerFolder::open(args.ledger.clone())?;
+    let outputs = args.leaving.open()?;
     let record = args.record.as_deref();
     let record = record.map(|path| Record::create(path, args.record_share, &config.shadow));
     let record = Arc::new(Mutex::new(record.transpose()?));
     let percents = args.percent.map(Percents::all);
-    let options = ShimOptions { percents, ledger: Some(books.folder().to_owned()) };
+    let options = ShimOptions { percents, ledger: Some(folder.path().to_owned()) };
     let shim = Arc::new(stop.before_calls(Shim::start(&config, options)).await??);
-    let lines = files.iter().map(|file| file.len() as u64).sum();
+    let bar = progress::bar(files.iter().map(|file| file.len() as u64).sum());
+    let load = load(&config, &args);
     let pace = Pace::of(args.rate, concurrency(&config, &args));
-    let bar = progress::bar(lines);
+    let mut books = Books::new(folder, &shim);
     // Asked to stop, the pools refuse first, and only then do calls come that were to come later:
     // each line has its outcome, and none runs for nothing.
     let drain = async |limit| {
         tokio::join!(biased; shim.drain_within(limit), async { pace.hurry() });
     };
-    let plays = play_all(files, &shim, &pace, args.pool, &mut books, &record, &bar);
+    let (pace, record_too) = (pace.clone(), Arc::clone(&record));
+    let stage = Stage { shim: Arc::clone(&shim), pace, pool: args.pool, record: record_too };
+    let plays = play_all(files, &stage, &mut books, &bar);
     stop.draining(plays, config.worker.drain_timeout, drain).await?;
     bar.finish_and_clear();
     let recorded = lock(&record).take().map_or(Ok(()), Record::finish);
-    let summary = books.close(&shim, &config);
+    let summary = books.close(&config, load, title(&args), outputs);
     shim.drain().await;
     let summary = summary?;
-    if json {
-        stdout::json(&summary)?;
-    } else {
-        summary.tell();
-    }
-    books.write_hlog(&shim)?;
+    summary.tell(json)?;
     recorded?;
     summary.verdict()
 }
@@ -103,21 +103,18 @@ pub(crate) async fn run(
 /// Plays one file after the other, and prints what comes of each line.
 async fn play_all(
     files: Vec<Corpus>,
-    shim: &Arc<Shim>,
-    pace: &Pace,
-    pool: Option<PoolArg>,
+    stage: &Stage,
     books: &mut Books,
-    record: &SharedRecord,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     for file in files {
-        let mut results = play(file, shim, pace, pool, books, record);
+        let (_playing, mut results) = play(file, stage, books).map_err(Failure::failed)?;
         let mut waiting = BTreeMap::new();
         let mut next = 0;
-        while let Some(played) = results.recv().await {
+        while let Some(mut played) = results.recv().await {
             bar.inc(1);
-            books.note(&played);
-            waiting.insert(played.index, played.output);
+            waiting.insert(played.index, std::mem::take(&mut played.output));
+            books.note(played);
             // Lines come out in the order in which they went in.
             while let Some(output) = waiting.remove(&next) {
                 stdout::line(&output)?;
@@ -128,97 +125,20 @@ async fn play_all(
     Ok(())
 }
 
-/// Sessions write into it in turn.
-type SharedRecord = Arc<Mutex<Option<Record>>>;
-
-fn lock(record: &SharedRecord) -> MutexGuard<'_, Option<Record>> {
-    record.lock().expect("nothing panics while it writes a line")
-}
-
-/// One line that has been run.
-struct Played {
-    index: usize,
-    /// What the caller's ledger gets; nothing for a line that holds no call.
-    id: Option<String>,
-    outcome: Outcome,
-    output: String,
-}
-
 fn concurrency(config: &Config, args: &RunArgs) -> usize {
     let workers = config.v3.size;
     let workers = workers + config.v2.size; // legacy
     args.concurrency.map_or(workers * 2, usize::from)
 }
 
-/// Starts all calls of a file: those of one session strictly one after another in the file's
-/// order, sessions beside each other, calls without a session on their own.
-fn play(
-    file: Corpus,
-    shim: &Arc<Shim>,
-    pace: &Pace,
-    pool: Option<PoolArg>,
-    books: &mut Books,
-    record: &SharedRecord,
-) -> mpsc::UnboundedReceiver<Played> {
-    // Bounded by the file, which is in memory already.
-    let (results, received) = mpsc::unbounded_channel();
-    let mut steps = Vec::new();
-    for (index, (place, parsed)) in file.into_calls().enumerate() {
-        match parsed.and_then(|call| books.submit(&call.id, &place).map(|()| call)) {
-            Ok(mut call) => {
-                call.forced = pool.map(PoolArg::lane);
-                steps.push(Step { index, call });
-            }
-            Err(error) => refuse(&results, index, &place, &error),
-        }
+fn load(config: &Config, args: &RunArgs) -> Load {
+    match args.rate {
+        Some(offered_per_s) => Load::Open { offered_per_s },
+        None => Load::Closed { concurrency: concurrency(config, args) as u64 },
     }
-    let began = shim.clock().now();
-    let first = books.begin(began);
-    for steps in by_session(steps) {
-        let (shim, pace, results) = (Arc::clone(shim), pace.clone(), results.clone());
-        let record = Arc::clone(record);
-        let player = Player { shim, pace, began, first, record, results };
-        tokio::spawn(player.play(steps));
-    }
-    received
 }
 
-fn refuse(results: &mpsc::UnboundedSender<Played>, index: usize, place: &str, error: &str) {
-    tracing::warn!(line = %place, %error, "not a call; the rest runs");
-    let output = line::refused(place, error);
-    // The receiver is held until the file has been played.
-    let _ = results.send(Played { index, id: None, outcome: Outcome::Rejected, output });
-}
-
-/// Plays the calls of one session, or one call without a session.
-struct Player {
-    shim: Arc<Shim>,
-    pace: Pace,
-    /// When this file began, and when the run did.
-    began: Moment,
-    first: Moment,
-    record: SharedRecord,
-    results: mpsc::UnboundedSender<Played>,
-}
-
-impl Player {
-    async fn play(self, steps: Vec<Step>) {
-        for Step { index, mut call } in steps {
-            let caller = Caller::of(&call);
-            let permit;
-            (permit, call.planned) = self.pace.turn(index, self.began, self.shim.clock()).await;
-            if let Some(record) = lock(&self.record).as_mut() {
-                record.note(&call);
-            }
-            let routed = self.shim.call(call).await;
-            drop(permit);
-            let output = line::answered(&caller, &routed, self.first);
-            let outcome = routed.answer.outcome();
-            let played = Played { index, id: Some(caller.id), outcome, output };
-            if self.results.send(played).is_err() {
-                // The command has failed meanwhile; nobody listens any more.
-                return;
-            }
-        }
-    }
+fn title(args: &RunArgs) -> String {
+    let names: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
+    format!("run {}", names.join(" "))
 }

@@ -1,57 +1,52 @@
 //! The books of a run: what was submitted, what came of it, and whether the ledgers agree.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use poolshift::clock::{Clock, Moment};
-use poolshift::config::{Config, WorkerProgram};
-use poolshift::report::latency::{LaneLatency, table, write_hlog};
-use poolshift::report::ledger::{Audit, CallerLedger};
-use poolshift::{CallId, Lane, Outcome, Shim};
+use poolshift::config::Config;
+use poolshift::report::files::Outputs;
+use poolshift::report::latency::LaneLatency;
+use poolshift::report::ledger::CallerLedger;
+use poolshift::report::record::Load;
+use poolshift::report::recorder::Recorder;
+use poolshift::router::policy::{Decision, Reason};
+use poolshift::{CallId, Class, Lane, Outcome, Shim};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
+use crate::cli::leaving::{Left, origin};
 use crate::cli::ledgers::LedgerFolder;
-use crate::cli::run::Played;
+use crate::cli::run::player::{Played, PlayedCall};
 use crate::cli::stdout;
 
 /// What the run's caller knows.
 pub(super) struct Books {
     folder: LedgerFolder,
+    shim: Arc<Shim>,
     callers: CallerLedger,
     /// Where each id was used.
     places: HashMap<CallId, String>,
     submitted: u64,
     outcomes: BTreeMap<Outcome, u64>,
-    /// When the first call was made, on the shim's clock and on the wall's.
-    began: Option<(Moment, Duration)>,
-    /// Where the histograms go, opened before the first call.
-    hlog: Option<(PathBuf, fs::File)>,
+    /// When the first call was made, and all that was seen since.
+    recorder: Option<(Moment, Recorder)>,
+    /// The policy of the last call.
+    epoch: Option<u64>,
 }
 
 impl Books {
-    /// Opens the ledgers' folder: the given one, or a temporary one.
-    pub(super) fn open(folder: Option<PathBuf>, hlog: Option<&Path>) -> Result<Self, Failure> {
-        let create = |path: &Path| match fs::File::create(path) {
-            Ok(file) => Ok((path.to_owned(), file)),
-            Err(error) => Err(unwritable(path, &error)),
-        };
-        Ok(Self {
-            hlog: hlog.map(create).transpose()?,
-            folder: LedgerFolder::open(folder)?,
+    pub(super) fn new(folder: LedgerFolder, shim: &Arc<Shim>) -> Self {
+        Self {
+            folder,
+            shim: Arc::clone(shim),
             callers: CallerLedger::default(),
             places: HashMap::new(),
             submitted: 0,
             outcomes: BTreeMap::new(),
-            began: None,
-        })
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+            recorder: None,
+            epoch: None,
+        }
     }
 
     /// A call is about to be made.
@@ -71,71 +66,75 @@ impl Books {
 
     /// A file begins at `now`; when the first one did is returned.
     pub(super) fn begin(&mut self, now: Moment) -> Moment {
-        self.began.get_or_insert_with(|| (now, Clock::unix_now())).0
+        self.recorder.get_or_insert_with(|| (now, Recorder::new(now, Clock::unix_now()))).0
     }
 
-    pub(super) fn note(&mut self, played: &Played) {
+    pub(super) fn note(&mut self, played: Played) {
         self.submitted += 1;
         *self.outcomes.entry(played.outcome).or_default() += 1;
-        if let Some(id) = &played.id {
-            self.callers.finish(id, played.outcome);
+        let Some(PlayedCall { past, is_early, decision, story }) = played.call else { return };
+        self.callers.finish(&story.id, played.outcome);
+        self.mark_policy(decision, past.timing.submitted);
+        let Some((_, recorder)) = &mut self.recorder else { return };
+        if is_early {
+            recorder.undue(past.kind.ending, past.timing.finished);
+        } else {
+            recorder.finish(&past, || story);
         }
     }
 
-    /// All calls are over: compares the ledgers.
-    pub(super) fn close(&self, shim: &Shim, config: &Config) -> Result<Summary, Failure> {
-        let (wall, _) = self.span(shim);
-        let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
+    /// Notes a policy of which a call is the first. A late call of an older one is no news.
+    fn mark_policy(&mut self, decision: Decision, at: Moment) {
+        let Decision { epoch, reason, .. } = decision;
+        if reason == Reason::Forced || self.epoch.is_some_and(|known| epoch <= known) {
+            return;
+        }
+        self.epoch = Some(epoch);
+        let Some((_, recorder)) = &mut self.recorder else { return };
+        let policy = self.shim.router().policy();
+        if policy.epoch == epoch {
+            let shares = Class::ALL.map(|class| policy.percents.of(class).buckets());
+            recorder.policy(at, shares, policy.killed);
+        } else {
+            recorder.step(at, format!("policy {epoch}, which was soon replaced"));
+        }
+    }
+
+    /// All calls are over: compares the ledgers, writes the files.
+    pub(super) fn close(
+        mut self,
+        config: &Config,
+        load: Load,
+        title: String,
+        outputs: Outputs,
+    ) -> Result<Summary, Failure> {
+        let now = self.shim.clock().now();
+        let wall = now.since(self.begin(now)).as_secs_f64();
+        let (_, recorder) = self.recorder.expect("it has begun");
+        let audit = self.folder.audit(&self.callers, config)?;
+        let run = recorder.close(title.clone(), origin(title, None), load, audit.by_workers());
+        let router = self.shim.router();
+        let (v2, v3) = (router.legacy().meter(), router.next().meter());
         let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];
-        let workers = self.folder.read()?;
-        let audit = Audit::of(&self.callers, &workers, |name| config.commands.get(name).idempotent);
         let figures = Figures {
             submitted: self.submitted,
-            outcomes: self.outcomes.clone(),
+            outcomes: self.outcomes,
             lanes: lanes.map(|(lane, books)| (lane, LaneLatency::of(books))).into(),
-            wall_s: wall.as_secs_f64(),
-            calls_per_s: self.submitted as f64 / wall.as_secs_f64().max(1e-9),
-            lost: audit.lost,
-            duplicated: audit.duplicated,
-            // A script of the legacy kind keeps no ledger.
-            unexecuted: match config.worker.program {
-                WorkerProgram::App(_) => audit.unexecuted,
-                WorkerProgram::Script(..) => 0,
-            },
+            wall_s: wall,
+            calls_per_s: self.submitted as f64 / wall.max(1e-9),
+            lost: audit.found.lost,
+            duplicated: audit.found.duplicated,
+            unexecuted: audit.found.unexecuted,
+            left: Left::behind(&run, outputs),
         };
-        Ok(Summary { summary: figures, table: table(&lanes) })
+        Ok(Summary { summary: figures })
     }
-
-    /// Writes the histograms, if that was asked for.
-    pub(super) fn write_hlog(self, shim: &Shim) -> Result<(), Failure> {
-        let (wall, began_unix) = self.span(shim);
-        let Some((path, file)) = self.hlog else { return Ok(()) };
-        let (v2, v3) = (shim.router().legacy().meter(), shim.router().next().meter());
-        let lanes = [(Lane::V2, &v2), (Lane::V3, &v3)];
-        let mut out = io::BufWriter::new(file);
-        write_hlog(&mut out, began_unix, wall, &lanes)
-            .and_then(|()| out.flush())
-            .map_err(|error| unwritable(&path, &error))
-    }
-
-    /// How long the run has taken, and when it began on the wall's clock.
-    fn span(&self, shim: &Shim) -> (Duration, Duration) {
-        let now = shim.clock().now();
-        let (began, began_unix) = self.began.unwrap_or((now, Clock::unix_now()));
-        (now.since(began), began_unix)
-    }
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!("cannot write {}: {error}", path.display()))
 }
 
 /// The last line of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     summary: Figures,
-    #[serde(skip)]
-    table: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,12 +148,15 @@ struct Figures {
     duplicated: u64,
     /// Answered well, though no worker noted that it ran: a disk that is full, for one.
     unexecuted: u64,
+    #[serde(flatten)]
+    left: Left,
 }
 
 impl Summary {
-    /// Fails if a call was lost or run twice.
-    pub(super) fn verdict(&self) -> Result<(), Failure> {
-        let Figures { lost, duplicated, unexecuted, .. } = self.summary;
+    /// Fails if a call was lost or run twice, or a file could not be written.
+    pub(super) fn verdict(self) -> Result<(), Failure> {
+        let Figures { lost, duplicated, unexecuted, left, .. } = self.summary;
+        left.written()?;
         if lost == 0 && duplicated == 0 {
             if unexecuted > 0 {
                 return Err(Failure::Failed(format!(
@@ -167,18 +169,21 @@ impl Summary {
         Err(Failure::Failed(format!("{lost} calls were lost, {duplicated} were run twice")))
     }
 
-    /// For a person: on stderr, since stdout holds the results.
-    pub(super) fn tell(&self) {
-        let Figures { submitted, outcomes, wall_s, calls_per_s, lost, duplicated, .. } =
+    /// As JSON the last line of the results; for a person on stderr, since stdout holds them.
+    pub(super) fn tell(&self, json: bool) -> Result<(), Failure> {
+        if json {
+            return stdout::json(self);
+        }
+        let Figures { submitted, outcomes, wall_s, calls_per_s, lost, duplicated, left, .. } =
             &self.summary;
         let outcomes: Vec<String> =
             outcomes.iter().map(|(outcome, n)| format!("{n} {}", outcome.as_str())).collect();
         let outcomes = outcomes.join(", ");
-        let text = format!(
+        stdout::aside(&format!(
             "{submitted} calls in {wall_s:.2} s ({calls_per_s:.0} a second): {outcomes}; \
              lost {lost}, duplicated {duplicated}\n{}",
-            self.table
-        );
-        stdout::aside(&text);
+            left.text()
+        ));
+        Ok(())
     }
 }

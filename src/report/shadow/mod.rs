@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::meter::Series;
+use crate::report::markup::utc;
+use crate::report::quantiles::is_shown;
 use crate::router::compare::Kind;
 use crate::router::compare::interval::{Interval, Share, Z};
 use crate::router::compare::noise::{Standing, judge, proposals};
@@ -131,9 +133,6 @@ pub struct PathReport {
     pub samples: Vec<Sample>,
 }
 
-/// A percentile is told only if at least this many calls lie beyond it: fewer are anecdotes.
-const BEYOND: f64 = 10.0;
-
 impl ShadowReport {
     /// From what stores hold.
     #[must_use]
@@ -250,8 +249,7 @@ impl Times {
     fn of(series: &Series) -> Self {
         let calls = series.count();
         let millis = |quantile: f64| {
-            let enough = calls as f64 * (1.0 - quantile) >= BEYOND;
-            enough.then(|| series.quantile(quantile).as_secs_f64() * 1e3)
+            is_shown(calls, quantile).then(|| series.quantile(quantile).as_secs_f64() * 1e3)
         };
         let max_ms = (calls > 0).then(|| series.max().as_secs_f64() * 1e3);
         let (p50_ms, p90_ms, p99_ms) = (millis(0.5), millis(0.9), millis(0.99));
@@ -293,11 +291,9 @@ impl PathReport {
     }
 }
 
-/// Seconds since the Unix epoch as UTC, to the second.
+/// When something was seen, if it was.
 fn moment(seconds: Option<f64>) -> String {
-    let Some(seconds) = seconds else { return "-".to_owned() };
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs_f64(seconds.max(0.0).floor());
-    humantime::format_rfc3339_seconds(at).to_string().replace('T', " ").replace('Z', " UTC")
+    seconds.map_or_else(|| "-".to_owned(), utc)
 }
 
 /// A text cut to so many characters, which says so.
@@ -310,13 +306,4 @@ fn short(text: &str, longest: usize) -> String {
 
 fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
-}
-
-/// One line without anything that a terminal would take for a command.
-fn printable(text: &str) -> String {
-    let escaped = text.chars().flat_map(|char| match char.is_control() {
-        true => char.escape_default().collect::<Vec<char>>(),
-        false => vec![char],
-    });
-    escaped.collect()
 }

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
+use crate::report::markup::{STYLE, escaped};
 use crate::report::shadow::{
     CommandReport, PathReport, Rate, ShadowReport, Times, moment, percent, short,
 };
 use crate::router::compare::noise::Standing;
 use crate::shadow::sample::Sample;
 
-const STYLE: &str = include_str!("page.css");
+/// What this page has beyond the others.
+const OWN_STYLE: &str = include_str!("page.css");
 
 /// Further paths are told by their number; JSON has all of them.
 const MAX_PATHS: usize = 200;
@@ -20,7 +22,7 @@ pub(super) fn html(report: &ShadowReport) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>V2 beside V3: compared answers</title>\n<style>\n{STYLE}</style>\n\
+         <title>V2 beside V3: compared answers</title>\n<style>\n{STYLE}{OWN_STYLE}</style>\n\
          <h1>Does <span class=\"v3\">V3</span> answer as <span class=\"v2\">V2</span> does?</h1>\n"
     );
     verdict(&mut page, report);
@@ -272,20 +274,4 @@ fn bar(page: &mut String, whose: &str, rate: Rate) {
         (high - low) * 100.0,
         value * 100.0
     );
-}
-
-/// Text as it may stand in HTML, also between quotes.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::report::shadow::{PathReport, ShadowReport, Times, moment, percent, printable, short};
+use crate::report::markup::printable;
+use crate::report::shadow::{PathReport, ShadowReport, Times, moment, percent, short};
 use crate::router::compare::noise::Standing;
 
 /// Further paths are told by their number; JSON has all of them.

@@ -3,6 +3,11 @@
 
 use bytes::BytesMut;
 use poolshift::config::{Config, ConfigError};
+use poolshift::report::hlog;
+use poolshift::report::record::RunRecord;
+use poolshift::report::run::Run;
+use poolshift::report::verdict::Verdict;
+use poolshift::report::{compare, html, text};
 use poolshift::router::file::{RolloutFile, Standing};
 use poolshift::worker::wire::{HEADER_BYTES, Outgoing, ReplyDecoder, encode};
 use poolshift::{Args, Call, CallId, SessionId};
@@ -174,5 +179,43 @@ pub(super) fn rollout_file(bytes: &[u8]) {
                 assert!(!problem.contains('\n'), "{problem:?} is one line");
             }
         }
+    }
+}
+
+/// A log is refused with its line, or a report can be made of it, and it is written as it was read.
+pub(super) fn hlog(bytes: &[u8]) {
+    let Ok(log) = std::str::from_utf8(bytes) else { return };
+    match hlog::parse(log) {
+        Err(bad) => assert!((1..=log.lines().count().max(1)).contains(&bad.line), "{bad}"),
+        Ok(log) => {
+            let run = Run::new("a log".to_owned(), log.began, log.slices, None);
+            reported(&run);
+            let mut again = Vec::new();
+            hlog::write(&mut again, &run).expect("memory takes what it is given");
+            let again = String::from_utf8(again).expect("a log is text");
+            assert_eq!(hlog::parse(&again).expect("it was written by us").slices, run.slices);
+        }
+    }
+}
+
+/// A record is refused, or a report can be made with it, whatever it says.
+pub(super) fn run_record(bytes: &[u8]) {
+    let Ok(record) = serde_json::from_slice::<RunRecord>(bytes) else { return };
+    let log = hlog::parse(LOG).expect("it was written by us");
+    let run = Run::new("a log".to_owned(), log.began, log.slices, Some(record));
+    let _ = run.strangeness();
+    reported(&run);
+}
+
+/// A log of ours.
+pub(super) const LOG: &str = include_str!("../../fixtures/sixteen_calls.hlog");
+
+fn reported(run: &Run) {
+    let (verdict, lanes) = (Verdict::of(run), compare::lanes(run));
+    let text = text::report(run, &verdict, lanes.as_ref());
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    let page = html::page(run, &verdict, lanes.as_ref());
+    for nowhere in ["x=\"NaN", "y=\"NaN", "width=\"NaN", "height=\"NaN", "d=\"MNaN", "x=\"inf"] {
+        assert!(!page.contains(nowhere), "{nowhere}");
     }
 }

@@ -199,3 +199,18 @@ fn fuzz_rollout_files() {
         ],
     );
 }
+
+const LOGS: &[&[u8]] = &[
+    laws::LOG.as_bytes(),
+    b"#[StartTime: 1700000000.123 (seconds since epoch)]\nTag=v3.read.ok.wait,0.000,0.100,1.000,",
+];
+
+#[test]
+fn fuzz_logs() {
+    fuzz(laws::hlog, LOGS);
+}
+
+#[test]
+fn fuzz_run_records() {
+    fuzz(laws::run_record, &[include_bytes!("../../fixtures/sixteen_calls.run.json")]);
+}

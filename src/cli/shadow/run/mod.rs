@@ -72,7 +72,8 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
     let lanes = std::sync::Arc::new(lanes);
     let bar = progress::bar(script.len());
     let mut unanswered = script.len();
-    let mut trials = play(script, &lanes, &pace, args.noise);
+    let played = play(script, &lanes, &pace, args.noise).map_err(Failure::failed)?;
+    let (_playing, mut trials) = played;
     while let Some(played) = trials.recv().await {
         unanswered -= 1;
         for trial in played {

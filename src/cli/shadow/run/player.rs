@@ -1,5 +1,6 @@
 //! Plays the calls of a script in every lane.
 
+use std::io;
 use std::sync::Arc;
 
 use poolshift::clock::{Clock, Moment};
@@ -11,7 +12,7 @@ use poolshift::{Call, Lane};
 use tokio::sync::mpsc;
 
 use crate::cli::corpus::Step;
-use crate::cli::pace::Pace;
+use crate::cli::pace::{self, Pace, Playing, Slot, Turn};
 use crate::cli::shadow::run::script::Script;
 
 /// Salts the draw of the sessions that are asked of V2's twin.
@@ -21,21 +22,19 @@ const SALT: &str = "shadow-run/noise";
 const WAITING: usize = 64;
 
 /// Starts every session; given are the trials of each call, as they come.
+///
+/// # Errors
+/// If there is no room for the plan's thread.
 pub(super) fn play(
     script: Script,
     lanes: &Arc<PrivateLanes>,
     pace: &Pace,
     noise: Percent,
-) -> mpsc::Receiver<Vec<Trial>> {
+) -> io::Result<(Playing, mpsc::Receiver<Vec<Trial>>)> {
     let (trials, received) = mpsc::channel(WAITING);
-    let began = lanes.clock().now();
-    for steps in script.sessions {
-        let (lanes, pace, trials) = (Arc::clone(lanes), pace.clone(), trials.clone());
-        let with_twin = is_drawn(&steps[0].call, noise);
-        let player = Player { lanes, pace, began, with_twin, trials };
-        tokio::spawn(player.play(steps));
-    }
-    received
+    let player = Player { lanes: Arc::clone(lanes), noise, trials };
+    let playing = pace.play(script.sessions, lanes.clock(), |_| player)?;
+    Ok((playing, received))
 }
 
 /// Sessions are drawn whole: the twin must have met a session's earlier calls, too.
@@ -44,27 +43,26 @@ fn is_drawn(call: &Call, noise: Percent) -> bool {
     draw(SALT, &key).bucket < noise.buckets()
 }
 
-/// Plays the calls of one session, or one call without a session.
+/// Makes each call in every lane.
+#[derive(Clone)]
 struct Player {
     lanes: Arc<PrivateLanes>,
-    pace: Pace,
-    began: Moment,
-    with_twin: bool,
+    /// The share of sessions that the twin is asked, too.
+    noise: Percent,
     trials: mpsc::Sender<Vec<Trial>>,
 }
 
-impl Player {
-    async fn play(self, steps: Vec<Step>) {
-        for Step { index, mut call } in steps {
-            let permit;
-            (permit, call.planned) = self.pace.turn(index, self.began, self.lanes.clock()).await;
-            let answers = self.lanes.call(&call, self.with_twin).await;
-            drop(permit);
-            if self.trials.send(trials(&call, answers)).await.is_err() {
-                // The command has failed meanwhile; nobody listens any more.
-                return;
-            }
+impl pace::Player for Player {
+    async fn play(&self, step: Step, turn: Turn, slot: Slot) -> Option<Moment> {
+        let mut call = step.call;
+        if let Turn::Planned { at, .. } = turn {
+            call.planned = Some(at);
         }
+        let answers = self.lanes.call(&call, is_drawn(&call, self.noise)).await;
+        let over = self.lanes.clock().now();
+        drop(slot);
+        // If it cannot be sent the command has failed meanwhile; nobody listens any more.
+        self.trials.send(trials(&call, answers)).await.ok().map(|()| over)
     }
 }
 
