@@ -346,8 +346,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let exit = tokio::time::timeout(POST_MORTEM, record.process.exited()).await.ok();
         let Overdue { state, stacks, stackless } =
             record.overdue.get().cloned().unwrap_or_default();
-        let stderr = record.process.stderr_tail();
-        Box::new(PostMortem { exit, state, stacks, stackless, stderr })
+        PostMortem { exit, state, stacks, stackless, stderr: record.process.stderr_tail() }.into()
     }
 
     /// One event for each request.
