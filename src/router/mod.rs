@@ -179,7 +179,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     /// Where a call of this class goes (R12): killed, then forced, then by a rule, then pinned,
     /// then the percentage. Counts and pins as [`Router::call`] does, which asks it.
     ///
-    /// Allocates nothing but the pin of a session's first call.
+    /// Allocates nothing but the pin of a session's first call, and marks in it during a ramp.
     pub fn decide(&self, call: &Call) -> Decision {
         self.decide_under_watch(call).0
     }

@@ -67,6 +67,9 @@ impl<'a> Walk<'a> {
     ) -> Option<usize> {
         let mut astray = None;
         for (index, (left, right)) in v2.iter().zip(v3).enumerate().skip(from) {
+            if self.are_twins(left, right) {
+                continue;
+            }
             let before = self.counts();
             let there = self.enter(here, Token::Index(index));
             self.values(left, right, &there);

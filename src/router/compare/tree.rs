@@ -24,6 +24,10 @@ pub(super) struct Members<'a>(Vec<(Cow<'a, str>, Tree<'a>)>);
 impl<'a> Members<'a> {
     /// Of members with one key, the last counts, as in Python.
     fn of(mut members: Vec<(Cow<'a, str>, Tree<'a>)>) -> Self {
+        // Many a service writes its keys in this order, each once.
+        if members.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Self(members);
+        }
         // Stable, so the last one of a key stays behind the others.
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
         members.reverse();
@@ -47,6 +51,11 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> Tree<'a> {
+    /// Whether nothing is below it.
+    pub(super) const fn is_leaf(&self) -> bool {
+        !matches!(self, Self::Array(_) | Self::Object(_))
+    }
+
     /// The value at a JSON Pointer.
     pub(super) fn at(&self, pointer: &str) -> Option<&Self> {
         let mut tokens = pointer.split('/').skip(1);
@@ -128,7 +137,8 @@ impl<'de> Visitor<'de> for AnyJson {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut object = Vec::new();
+        // What most objects need, and none needs to grow to by steps.
+        let mut object = Vec::with_capacity(8);
         while let Some((Key(key), value)) = members.next_entry()? {
             object.push((key, value));
         }

@@ -183,6 +183,12 @@ impl<'a> Walk<'a> {
         std::mem::replace(&mut self.found, outer).is_empty() && self.fuel > 0
     }
 
+    /// Whether there is no need to go there: leaves that are equal are so under any rule. Not
+    /// while probing, since that is work which fuel must bound.
+    pub(super) fn are_twins(&self, v2: &Tree<'_>, v3: &Tree<'_>) -> bool {
+        self.probes == 0 && v2.is_leaf() && v2 == v3
+    }
+
     pub(super) fn values(&mut self, v2: &'a Tree<'a>, v3: &'a Tree<'a>, here: &Here) {
         if self.probes > 0 {
             self.fuel = self.fuel.saturating_sub(1);
@@ -191,8 +197,7 @@ impl<'a> Walk<'a> {
                 return;
             }
         }
-        let is_leaf = !matches!(v2, Tree::Object(_) | Tree::Array(_));
-        if is_leaf && v2 == v3 || self.is_ignored(here) {
+        if v2.is_leaf() && v2 == v3 || self.is_ignored(here) {
             return;
         }
         match (v2, v3) {
@@ -222,6 +227,10 @@ impl<'a> Walk<'a> {
                 Some((same, right)) if same == key => Some(right),
                 _ => v3.get(key),
             };
+            if right.is_some_and(|right| self.are_twins(left, right)) {
+                shared += 1;
+                continue;
+            }
             let there = self.enter(here, Token::Key(key));
             match right {
                 Some(right) => self.values(left, right, &there),
