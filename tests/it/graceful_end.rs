@@ -39,12 +39,14 @@ impl Family {
     /// Waits until both workers have noted this, and as many calls wait as are meant to.
     fn until_busy(&self, kind: &str, queued: u64) {
         until("both workers are busy", || self.noted(kind).len() == WORKERS);
+        until("the others wait", || self.status()["lanes"]["v3"]["queue_size"] == json!(queued));
+    }
+
+    /// What it last told of itself; null while it has not.
+    fn status(&self) -> Value {
         let told = self.tool.path(&format!("rollout.toml.d/{}.json", self.host.id()));
-        until("the others wait", || {
-            let status = fs::read(&told).unwrap_or_default();
-            let status: Value = serde_json::from_slice(&status).unwrap_or_default();
-            status["lanes"]["v3"]["queue_size"] == json!(queued)
-        });
+        let status = fs::read(told).unwrap_or_default();
+        serde_json::from_slice(&status).unwrap_or_default()
     }
 
     fn signal(&self, signal: Signal) {
@@ -100,9 +102,11 @@ fn r7_sigterm_serves_what_has_come_and_refuses_the_rest() {
         let mut family = serving(legacy, &calls, &["--concurrency", "4"], &[]);
         family.until_busy("waiting", 2);
         family.signal(signal);
-        family.until_draining();
-        family.tool.write("notes/go", "");
         // Two were running, two waiting, and three had not come yet.
+        until("what had not come is refused", || {
+            family.status()["lanes"]["v3"]["outcomes"]["draining"] == json!(3)
+        });
+        family.tool.write("notes/go", "");
         let seen = outcomes(family.interrupted());
         assert_eq!(seen, expected(&[(3, "draining", "no"), (4, "ok", "yes")]));
     }

@@ -302,7 +302,15 @@ fn stored(guards: &Guards) -> String {
     serde_json::to_string(guards).unwrap()
 }
 
+/// A quarter of the usual cases: each is stored and read a hundred times.
+fn few() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.div_ceil(4), ..usual }
+}
+
 proptest! {
+    #![proptest_config(few())]
+
     /// Stored and read again after each note, the books are the same to the last bit.
     #[test]
     fn a_restart_changes_no_bit(notes in notes()) {
@@ -326,7 +334,9 @@ proptest! {
         };
         prop_assert_eq!(bits(&steady), bits(&restarted));
     }
+}
 
+proptest! {
     /// The risk sets against sets of sessions, walked through at each event.
     #[test]
     fn at_risk_are_those_of_the_cohort_that_used_the_command_and_are_not_bad(notes in notes()) {
