@@ -238,9 +238,15 @@ fn nor_are_those_with_poisoned_sessions() {
     clean(20, 8000, 10_000);
 }
 
+/// 2100 ramps: 700 by each seed.
 #[test]
 #[ignore = "minutes; run by name, in release"]
 fn whole_ramps_at_length() {
-    clean(2000, 100_000, 0);
-    clean(2000, 100_000, 10_000);
+    clean(700, 20_000, 0);
+}
+
+#[test]
+#[ignore = "minutes; run by name, in release"]
+fn whole_ramps_with_poisoned_sessions_at_length() {
+    clean(700, 20_000, 10_000);
 }
