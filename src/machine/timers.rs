@@ -1,21 +1,25 @@
 //! Deadlines in order: each key has at most one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
 
 use crate::clock::Moment;
 
 /// A set of deadlines, one for each key, taken in order of (moment, key).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timers<K> {
+pub struct Timers<K: Eq + Hash> {
     queue: BTreeSet<(Moment, K)>,
-    due: BTreeMap<K, Moment>,
+    /// Looked up only, and by our own keys.
+    due: FxHashMap<K, Moment>,
 }
 
-impl<K: Copy + Ord> Timers<K> {
+impl<K: Copy + Ord + Hash> Timers<K> {
     /// No deadlines.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { queue: BTreeSet::new(), due: BTreeMap::new() }
+    pub fn new() -> Self {
+        Self { queue: BTreeSet::new(), due: FxHashMap::default() }
     }
 
     /// Sets the key's deadline, in place of any earlier one.
@@ -49,7 +53,7 @@ impl<K: Copy + Ord> Timers<K> {
     }
 }
 
-impl<K: Copy + Ord> Default for Timers<K> {
+impl<K: Copy + Ord + Hash> Default for Timers<K> {
     fn default() -> Self {
         Self::new()
     }

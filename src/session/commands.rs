@@ -1,7 +1,8 @@
 //! The command table: what each command may change, and what it saves and loads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use crate::call::Class;
@@ -71,8 +72,8 @@ pub enum Source {
 /// All known commands; an unknown one is critical and has no rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commands {
-    /// Looked up for each call, and never walked through.
-    known: HashMap<String, Command>,
+    /// Looked up some times for each call, and by names of the config: nobody can make them clash.
+    known: FxHashMap<String, Command>,
     unknown: Command,
 }
 
@@ -114,7 +115,8 @@ impl Commands {
 /// The command set of the legacy worker, and of the demo app.
 impl Default for Commands {
     fn default() -> Self {
-        let mut commands = Self { known: HashMap::new(), unknown: Command::of(Class::Critical) };
+        let mut commands =
+            Self { known: FxHashMap::default(), unknown: Command::of(Class::Critical) };
         let by_class = [
             (
                 Class::Read,

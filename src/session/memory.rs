@@ -79,19 +79,27 @@ impl MemoryStore {
         let expired = |used: Moment| used + self.ttl <= now;
         let swept = std::iter::from_fn(|| shelf.sessions.forget_idle(expired));
         swept.take(SWEEP).for_each(drop);
+        // One look-up, which is what the call of a known session pays for.
+        let known = shelf.sessions.touch_again(session, Moment::NEVER);
+        if let Some((_, entry)) = known.filter(|(used, _)| !expired(*used)) {
+            entry.call_begins(now);
+            return Ok(());
+        }
         // It may have expired and not been swept away yet.
-        if shelf.sessions.get(session).is_some_and(|(used, _)| expired(used)) {
-            shelf.sessions.remove(session);
-        }
-        if shelf.sessions.get(session).is_none() {
-            shelf.make_room(self.max_sessions)?;
-            shelf.sessions.insert(session.clone(), now, Session::default());
-        }
+        shelf.sessions.remove(session);
+        shelf.make_room(self.max_sessions)?;
+        shelf.sessions.insert(session.clone(), now, Session::default());
         let entry = shelf.sessions.touch(session, Moment::NEVER).expect("it was inserted above");
-        entry.in_flight += 1;
-        entry.last_began = now;
-        entry.ended = false;
+        entry.call_begins(now);
         Ok(())
+    }
+}
+
+impl Session {
+    fn call_begins(&mut self, now: Moment) {
+        self.in_flight += 1;
+        self.last_began = now;
+        self.ended = false;
     }
 }
 

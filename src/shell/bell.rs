@@ -1,9 +1,11 @@
 //! How the pool calls a caller: mail, one wake-up, and a flag to look up from the pipe.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::task::Poll;
 
-use tokio::sync::Notify;
+use atomic_waker::AtomicWaker;
 
 use crate::shell::desk::{Finished, Lease};
 use crate::worker::Spawner;
@@ -13,7 +15,10 @@ use crate::worker::link::Progress;
 /// under the pool's lock; the caller is woken after that, and takes it without the lock.
 pub(super) struct Bell<S: Spawner> {
     mail: Mutex<Mail<S>>,
-    notify: Notify,
+    /// The caller's future, while it waits: nobody else ever does.
+    caller: AtomicWaker,
+    /// Mail may have come since the caller last looked.
+    rung: AtomicBool,
     /// The lease, if there is one, is worth no more waiting.
     interrupted: AtomicBool,
     /// How much of the request the worker's pipe has accepted.
@@ -32,7 +37,8 @@ impl<S: Spawner> Bell<S> {
     pub(super) fn new() -> Self {
         Self {
             mail: Mutex::new(Mail { lease: None, finished: None }),
-            notify: Notify::new(),
+            caller: AtomicWaker::new(),
+            rung: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             progress: Progress::default(),
         }
@@ -53,7 +59,8 @@ impl<S: Spawner> Bell<S> {
 
     /// Wakes the caller, once the pool's lock has been let go.
     pub(super) fn ring(&self) {
-        self.notify.notify_one();
+        self.rung.store(true, Ordering::Release);
+        self.caller.wake();
     }
 
     /// The leased worker has exited, or the call is over: look up from the pipe.
@@ -74,14 +81,21 @@ impl<S: Spawner> Bell<S> {
 
     /// Completes when there may be mail. Dropping loses nothing.
     pub(super) async fn rung(&self) {
-        self.notify.notified().await;
+        self.until(|| self.rung.swap(false, Ordering::AcqRel)).await;
     }
 
     /// Completes when the lease is worth no more waiting. Dropping loses nothing: the flag stays.
     pub(super) async fn interruption(&self) {
-        while !self.interrupted.load(Ordering::Acquire) {
-            self.notify.notified().await;
-        }
+        self.until(|| self.interrupted.load(Ordering::Acquire)).await;
+    }
+
+    /// Registered before it is asked, so that no ring between the two is missed.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        poll_fn(|context| {
+            self.caller.register(context.waker());
+            if is_so() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail<S>> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use poolshift::clock::{Clock, Moment};
 use poolshift::config::Config;
+use poolshift::router::file::RolloutFile;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::{Args, Call, Lane, Pool, Shim, ShimOptions, shim};
@@ -15,11 +16,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::cli::bench::quantile;
-use crate::cli::bench::raw::RawWorker;
+use crate::cli::bench::raw::{self, RawWorker};
 use crate::cli::failure::Failure;
 use crate::cli::{progress, stdout};
 
 const ROUND: Duration = Duration::from_secs(2);
+
+/// As many rules as a rollout of a large service has.
+const RULES: usize = 20;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DispatchArgs {
@@ -38,6 +42,8 @@ pub(crate) struct DispatchArgs {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Raw,
+    /// One caller that takes the raw workers in turn, as R9 has V3 take its own.
+    RawInTurn,
     V2,
     V3,
     Router,
@@ -79,10 +85,11 @@ pub(crate) async fn dispatch(
     (config.v3.size, config.v3.min_ready) = (workers, workers);
     let mut bench = Bench::start(&config, &args).await?;
     let kinds = [Kind::Raw, Kind::V2, Kind::V3, Kind::Router];
-    let total = u64::from(args.rounds) * (kinds.len() as u64 + 2);
+    let lone = [Kind::Raw, Kind::RawInTurn, Kind::Router];
+    let total = u64::from(args.rounds) * (kinds.len() + lone.len()) as u64;
     let bar = progress::bar(total);
     let mut rounds: [Vec<Round>; 4] = Default::default();
-    let mut alone: [Vec<Round>; 2] = Default::default();
+    let mut alone: [Vec<Round>; 3] = Default::default();
     for _ in 0..args.rounds {
         for (kind, rounds) in kinds.into_iter().zip(&mut rounds) {
             rounds.push(bench.round(kind, bench.callers).await?);
@@ -90,7 +97,7 @@ pub(crate) async fn dispatch(
         }
     }
     for _ in 0..args.rounds {
-        for (kind, rounds) in [Kind::Raw, Kind::Router].into_iter().zip(&mut alone) {
+        for (kind, rounds) in lone.into_iter().zip(&mut alone) {
             rounds.push(bench.round(kind, 1).await?);
             bar.inc(1);
         }
@@ -105,6 +112,8 @@ impl Bench {
     async fn start(config: &Config, args: &DispatchArgs) -> Result<Self, Failure> {
         let percents = Some(Percents::all(Percent::HUNDRED));
         let shim = Shim::start(config, ShimOptions { percents, ledger: None }).await?;
+        let policy = RolloutFile::parse(&policy()).map_err(Failure::failed)?;
+        shim.router().apply(&policy, None).map_err(Failure::failed)?;
         let spawner = shim::spawner(config, Lane::V3, None).map_err(Failure::failed)?;
         let mut raw = Vec::new();
         for slot in 0..u32::from(args.workers) {
@@ -124,29 +133,34 @@ impl Bench {
         let (began, cpu) = (self.clock.now(), cpu_time());
         let end = began + ROUND;
         let times = match kind {
-            Kind::Raw => self.raw_loops(end, callers).await?,
+            Kind::Raw => self.raw_loops(end, callers.min(self.raw.len()), 1).await?,
+            Kind::RawInTurn => self.raw_loops(end, 1, self.raw.len()).await?,
             _ => self.pool_loops(kind, end, callers).await?,
         };
         let wall = self.clock.now().since(began);
         Ok(Round { times, wall, cpu: cpu_time().saturating_sub(cpu) })
     }
 
-    /// A closed loop for each worker; a lone caller uses the first.
-    async fn raw_loops(&mut self, end: Moment, callers: usize) -> Result<Vec<Duration>, Failure> {
+    /// So many closed loops, each of which takes so many workers in turn.
+    async fn raw_loops(
+        &mut self,
+        end: Moment,
+        count: usize,
+        of_each: usize,
+    ) -> Result<Vec<Duration>, Failure> {
         let mut loops = JoinSet::new();
-        let count = callers.min(self.raw.len());
-        for mut worker in self.raw.drain(..count) {
+        for _ in 0..count {
+            let mut workers: Vec<RawWorker> = self.raw.drain(..of_each).collect();
             let (clock, args) = (self.clock, self.args.clone());
             loops.spawn(async move {
-                let mut times = Vec::new();
-                worker.calls(clock, end, &args, &mut times).await?;
-                Ok::<_, Failure>((worker, times))
+                let times = raw::calls_in_turn(&mut workers, clock, end, &args).await?;
+                Ok::<_, Failure>((workers, times))
             });
         }
         let mut all = Vec::new();
         while let Some(done) = loops.join_next().await {
-            let (worker, times) = done.map_err(Failure::failed)??;
-            self.raw.push(worker);
+            let (workers, times) = done.map_err(Failure::failed)??;
+            self.raw.extend(workers);
             all.extend(times);
         }
         Ok(all)
@@ -170,7 +184,7 @@ impl Bench {
                     let result = match kind {
                         Kind::V2 => shim.router().legacy().call(call).await.result,
                         Kind::V3 => shim.router().next().call(call).await.result,
-                        Kind::Raw | Kind::Router => shim.call(call).await.answer.result,
+                        _ => shim.call(call).await.answer.result,
                     };
                     result.map_err(Failure::failed)?;
                     let done = clock.now();
@@ -195,13 +209,19 @@ impl Bench {
     }
 }
 
+/// Everything to V3, after a look at rules none of which is about these calls.
+fn policy() -> String {
+    let rule = |n| format!("[[rules]]\nsessions = [\"vip-{n}\"]\nlane = \"v2\"\n");
+    format!("percent = 100\n{}", (0..RULES).map(rule).collect::<String>())
+}
+
 /// The processor time that this process has used; its workers' is their own.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).expect("processor time is not negative")
 }
 
-fn figures(rounds: [Vec<Round>; 4], alone: [Vec<Round>; 2]) -> Value {
+fn figures(rounds: [Vec<Round>; 4], alone: [Vec<Round>; 3]) -> Value {
     let rates: Vec<Vec<f64>> =
         rounds.iter().map(|rounds| rounds.iter().map(Round::calls_per_s).collect()).collect();
     let ratios: Vec<f64> =
@@ -210,7 +230,7 @@ fn figures(rounds: [Vec<Round>; 4], alone: [Vec<Round>; 2]) -> Value {
     let (raw_cpu, router_cpu) = (cpu(&rounds[0]), cpu(&rounds[3]));
     let [_, _, _, router] = rounds;
     let p99: Vec<f64> = quantiles(router, 0.99).iter().map(|us| us / 1e3).collect();
-    let [raw_p50, router_p50] = alone.map(|rounds| median(&quantiles(rounds, 0.5)));
+    let [raw_p50, in_turn_p50, router_p50] = alone.map(|rounds| median(&quantiles(rounds, 0.5)));
     json!({
         "raw_calls_per_s": median(&rates[0]),
         "v2_calls_per_s": median(&rates[1]),
@@ -224,6 +244,7 @@ fn figures(rounds: [Vec<Round>; 4], alone: [Vec<Round>; 2]) -> Value {
         "p99_ms": median(&p99),
         "sequential": {
             "raw_p50_us": raw_p50, "router_p50_us": router_p50, "ratio": router_p50 / raw_p50,
+            "raw_in_turn_p50_us": in_turn_p50, "ratio_to_in_turn": router_p50 / in_turn_p50,
         },
         "host_cpu_us_per_call": { "raw": raw_cpu, "router": router_cpu },
     })
@@ -255,10 +276,13 @@ fn tell(figures: &Value) -> Result<(), Failure> {
         of("/p99_ms"),
     ))?;
     stdout::line(&format!(
-        "one caller alone: raw p50 {:.1} us, router p50 {:.1} us, ratio {:.3}",
+        "one caller alone: raw p50 {:.1} us, router p50 {:.1} us, ratio {:.3}; \
+         raw workers in turn, as V3 takes its own: {:.1} us, ratio {:.3}",
         of("/sequential/raw_p50_us"),
         of("/sequential/router_p50_us"),
         of("/sequential/ratio"),
+        of("/sequential/raw_in_turn_p50_us"),
+        of("/sequential/ratio_to_in_turn"),
     ))?;
     stdout::line(&format!(
         "host processor time a call: raw {:.1} us, router {:.1} us",

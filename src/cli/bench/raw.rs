@@ -63,26 +63,30 @@ impl RawWorker {
         self.process.pid()
     }
 
-    /// Calls until `end`, one after another; each call's time is added to `times`.
-    pub(super) async fn calls(
-        &mut self,
-        clock: Clock,
-        end: Moment,
-        args: &Args,
-        times: &mut Vec<Duration>,
-    ) -> Result<(), Failure> {
-        let mut began = clock.now();
-        while began < end {
-            self.call("echo", args).await?;
+    pub(super) async fn end(self) {
+        self.process.signal(Signal::Kill);
+        self.process.exited().await;
+    }
+}
+
+/// Calls until `end`, one after another, each on the next worker; the calls' times.
+pub(super) async fn calls_in_turn(
+    workers: &mut [RawWorker],
+    clock: Clock,
+    end: Moment,
+    args: &Args,
+) -> Result<Vec<Duration>, Failure> {
+    let mut times = Vec::new();
+    let mut began = clock.now();
+    loop {
+        for worker in &mut *workers {
+            if began >= end {
+                return Ok(times);
+            }
+            worker.call("echo", args).await?;
             let done = clock.now();
             times.push(done.since(began));
             began = done;
         }
-        Ok(())
-    }
-
-    pub(super) async fn end(self) {
-        self.process.signal(Signal::Kill);
-        self.process.exited().await;
     }
 }

@@ -112,7 +112,7 @@ enum Stage {
 }
 
 /// What a deadline is for. Calls come before slots and ticks of the same moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Due {
     Call(Ticket),
     Slot(u32),
