@@ -10,7 +10,7 @@ use poolshift::config::Config;
 use poolshift::router::file::RolloutFile;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Args, Call, Lane, Pool, Shim, ShimOptions, shim};
+use poolshift::{Args, Call, Lane, Pool, SessionId, Shim, ShimOptions, shim};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -175,12 +175,15 @@ impl Bench {
         let mut loops = JoinSet::new();
         for caller in 0..callers {
             let (shim, clock, args) = (Arc::clone(&self.shim), self.clock, self.args.clone());
-            let session = format!("caller-{caller}");
+            // What a caller keeps from call to call: its words and its session.
+            let command: Arc<str> = "echo".into();
+            let session = SessionId::new(&format!("caller-{caller}"))?;
             loops.spawn(async move {
                 let mut times = Vec::new();
                 let mut began = clock.now();
                 while began < end {
-                    let call = Call::new("echo", args.clone()).with_session(&session)?;
+                    let mut call = Call::new(Arc::clone(&command), args.clone());
+                    call.session = Some(session.clone());
                     let result = match kind {
                         Kind::V2 => shim.router().legacy().call(call).await.result,
                         Kind::V3 => shim.router().next().call(call).await.result,
