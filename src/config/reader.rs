@@ -24,6 +24,9 @@ pub fn environment() -> Vec<(String, String)> {
 /// A suggestion that is less alike than this confuses more than it helps.
 const ALIKE: f64 = 0.7;
 
+/// The same with the section in front, which alone makes two names alike.
+const ALIKE_IN_FULL: f64 = 0.9;
+
 /// The file's values and lines, the environment, and what was wrong so far.
 pub(super) struct Reader<'a> {
     file: &'a str,
@@ -197,25 +200,37 @@ impl<'a> Reader<'a> {
 
     /// Every key that was asked for, and what is wrong; what was never asked for is unknown.
     pub(super) fn finish(mut self) -> (Vec<Taken>, Result<(), ConfigError>) {
-        let taken = std::mem::take(&mut self.taken);
-        (taken, self.verdict())
+        let verdict = self.verdict();
+        (self.taken, verdict)
     }
 
-    fn verdict(mut self) -> Result<(), ConfigError> {
+    fn verdict(&mut self) -> Result<(), ConfigError> {
         let sections = self.sections.clone();
         for name in std::mem::take(&mut self.values).keys() {
             let hint = suggestion(name, &sections);
             self.problem(std::slice::from_ref(name), format!("unknown section [{name}]{hint}"));
         }
         for name in std::mem::take(&mut self.env).into_keys() {
-            let message = "no such setting; the form is POOLSHIFT__SECTION__KEY".to_owned();
+            let hint = self.variable_meant_by(&name);
+            let message = format!("no such setting; the form is POOLSHIFT__SECTION__KEY{hint}");
             self.problems.push(Problem { line: None, place: name, message });
         }
         if self.problems.is_empty() {
             return Ok(());
         }
-        self.problems.sort();
-        Err(ConfigError { problems: self.problems })
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.sort();
+        Err(ConfigError { problems })
+    }
+
+    /// The variable of a known setting that is all but spelled like this one.
+    fn variable_meant_by(&self, name: &str) -> String {
+        let name = name.strip_prefix(ENV_PREFIX).unwrap_or(name);
+        let known = self.taken.iter().map(|taken| taken.path.to_uppercase().replace('.', "__"));
+        let scored = known.map(|known| (strsim::jaro_winkler(name, &known), known));
+        let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let best = best.filter(|(score, _)| *score >= ALIKE_IN_FULL);
+        best.map_or_else(String::new, |(_, known)| format!("; did you mean {ENV_PREFIX}{known}?"))
     }
 
     /// Where a key, or the closest of the sections around it, stands in the file.

@@ -113,7 +113,8 @@ impl Row {
         let fields: Vec<&str> = text.split(',').collect();
         let [tag, start, width, max, histogram] = fields[..] else {
             return Err(format!(
-                "expected Tag=…,start,length,max,histogram, found {} fields",
+                "not a line of an interval log: expected Tag=…,start,length,max,histogram, found \
+                 {} of the 5 fields; poolshift run --hlog OUT writes such a log",
                 fields.len()
             ));
         };

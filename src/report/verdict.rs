@@ -130,6 +130,9 @@ fn conservation(books: &Books, clock: ClockKind) -> String {
     if books.censored > 0 {
         parts.push(format!("{} alive at the end", books.censored));
     }
+    if parts.is_empty() {
+        parts.push("0".to_owned());
+    }
     let equals = if books.is_conserved() { "=" } else { "IS NOT" };
     let Books { lost, duplicated, unexecuted, .. } = *books;
     let ledgers = match (books.audited, unexecuted) {

@@ -191,11 +191,17 @@ fn every_problem_is_reported_at_once_with_its_line() {
                 [commands.x]\n\
                 class = \"reed\"\n\
                 loads = { table = \"t\", key = \"result.x\", into = \"y\" }\n";
-    let env = [("POOLSHIFT__V2__SIZE", "many"), ("POOLSHIFT__V2__SIZZE", "4")];
+    let env = [
+        ("POOLSHIFT__V2__SIZE", "many"),
+        ("POOLSHIFT__V2__SIZZE", "4"),
+        ("POOLSHIFT__WHATEVER", "4"),
+    ];
     let problems = parse(text, &env).unwrap_err();
     let expected = [
         "POOLSHIFT__V2__SIZE: \"many\" is wrong: expected a whole number from 0",
-        "POOLSHIFT__V2__SIZZE: no such setting",
+        "POOLSHIFT__V2__SIZZE: no such setting; the form is POOLSHIFT__SECTION__KEY; did you mean \
+         POOLSHIFT__V2__SIZE?",
+        "POOLSHIFT__WHATEVER: no such setting; the form is POOLSHIFT__SECTION__KEY",
         "poolshift.toml:3: [worker] script: a worker runs an app or a script, not both",
         "poolshift.toml:5: [v3] size: 0 is not 1 to 1024",
         "poolshift.toml:6: [v3] queue_timeot: no such key; did you mean queue_timeout?",
@@ -207,6 +213,7 @@ fn every_problem_is_reported_at_once_with_its_line() {
     for expected in expected {
         assert!(problems.iter().any(|got| got.starts_with(expected)), "{expected}: {problems:#?}");
     }
+    assert!(!problems.iter().any(|got| got.contains("WHATEVER") && got.contains("mean")));
     // A pool of no workers can have no ready one either.
     assert_eq!(problems.len(), expected.len() + 1, "{problems:#?}");
 }

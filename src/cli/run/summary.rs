@@ -178,7 +178,8 @@ impl Summary {
             &self.summary;
         let outcomes: Vec<String> =
             outcomes.iter().map(|(outcome, n)| format!("{n} {}", outcome.as_str())).collect();
-        let outcomes = outcomes.join(", ");
+        let outcomes =
+            if outcomes.is_empty() { "no outcomes".to_owned() } else { outcomes.join(", ") };
         stdout::aside(&format!(
             "{submitted} calls in {wall_s:.2} s ({calls_per_s:.0} a second): {outcomes}; \
              lost {lost}, duplicated {duplicated}\n{}",

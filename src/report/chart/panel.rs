@@ -7,9 +7,9 @@ use crate::report::record::{Mark, MarkKind};
 /// How wide every chart is; the page scales it, but never so small that words cannot be read.
 pub(super) const WIDTH: f64 = 760.0;
 
-/// Left of a plot, for the figures of its axis; and right of it.
+/// Left of a plot, for the figures of its axis; and right of it, for half of the last name below.
 pub(super) const LEFT: f64 = 52.0;
-pub(super) const RIGHT: f64 = WIDTH - 12.0;
+pub(super) const RIGHT: f64 = WIDTH - 26.0;
 
 /// The axis of time, in seconds from the run's start.
 pub(super) fn time_axis(x: &Scale, bottom: f64) -> String {

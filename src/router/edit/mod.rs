@@ -71,7 +71,8 @@ pub struct Changed {
 
 /// Changes a rollout file. With `dry` nothing is written, and the lock is not taken.
 ///
-/// Dropped while it waits for the lock, nothing has happened; after that it does not await.
+/// Dropped while it waits for the lock, nothing has happened; after that the change is made to
+/// its end, on a thread that may wait for the disk.
 ///
 /// # Errors
 /// If the change is refused or cannot be written; the file and its audit are then as they were.
@@ -95,13 +96,19 @@ pub async fn edit(paths: &RolloutPaths, change: &Change, dry: bool) -> Result<Ch
         Err(_) => {}
         Ok(()) => give_away(folder, folder_of(folder)),
     }
-    let _lock = lock(paths).await?;
-    let editor = Editor::read(paths)?;
-    let decided = editor.decide(change)?;
-    if decided.changed.written {
-        editor.write(&decided)?;
-    }
-    Ok(decided.changed)
+    let lock = lock(paths).await?;
+    let (paths, change) = (paths.clone(), change.clone());
+    let changed = tokio::task::spawn_blocking(move || {
+        let editor = Editor::read(&paths)?;
+        let decided = editor.decide(&change)?;
+        if decided.changed.written {
+            editor.write(&decided)?;
+        }
+        drop(lock);
+        Ok(decided.changed)
+    });
+    // Dropped here: the change is made, and nobody hears of it.
+    changed.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Reads the rollout file, if there is one.
