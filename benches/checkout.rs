@@ -5,11 +5,10 @@
 #![expect(clippy::print_stdout, reason = "a table is what it is for")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected is over")]
 
+mod fake_worker;
+
 use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Pool as Deadpool, RecycleResult};
@@ -17,13 +16,12 @@ use poolshift::clock::Clock;
 use poolshift::config::Config;
 use poolshift::v3_pool::V3Pool;
 use poolshift::worker::link::{Link, Progress};
-use poolshift::worker::wire::{HEADER_BYTES, Outgoing};
-use poolshift::worker::{Process, Signal, Spawned, SpawnedBy, Spawner};
-use poolshift::{Args, Call, Pool, WorkerId, shim};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use poolshift::worker::wire::Outgoing;
+use poolshift::{Args, Call, Pool, shim};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::fake_worker::{Answers, InProcess, Said};
 
 const WORKERS: usize = 8;
 const THREADS: usize = 2;
@@ -33,117 +31,6 @@ const TASKS: [usize; 2] = [1, 64];
 fn effort() -> (usize, usize) {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     if is_bench { (256_000, 9) } else { (64, 1) }
-}
-
-/// What a worker has said and nobody has read.
-#[derive(Clone, Debug, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
-
-impl AsyncWrite for Said {
-    /// Takes one whole request, and answers it.
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        frame: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let id = frame[HEADER_BYTES + b"{\"id\":".len()..].split(|byte| *byte == b',').next();
-        let (head, tail) = (b"{\"id\":", b",\"success\":true,\"result\":{\"status\":\"ok\"}}");
-        let id = id.unwrap();
-        let length = u32::try_from(head.len() + id.len() + tail.len()).unwrap();
-        let mut said = self.0.lock().unwrap();
-        said.extend_from_slice(&length.to_be_bytes());
-        [head, id, tail].into_iter().for_each(|part| said.extend_from_slice(part));
-        Poll::Ready(Ok(frame.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for Said {
-    /// Pending for ever where nothing has been said: nobody reads who has not asked.
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut said = self.0.lock().unwrap();
-        if said.is_empty() {
-            return Poll::Pending;
-        }
-        let taken = said.len().min(buffer.remaining());
-        buffer.put_slice(&said[..taken]);
-        said.drain(..taken);
-        Poll::Ready(Ok(()))
-    }
-}
-
-#[derive(Debug)]
-struct AtOnce;
-
-impl Spawner for AtOnce {
-    type Reader = Said;
-    type Writer = Said;
-    type Process = Endless;
-
-    async fn spawn(&self, _: WorkerId) -> Result<SpawnedBy<Self>, String> {
-        let said = Said::default();
-        Ok(Spawned {
-            reader: said.clone(),
-            writer: said,
-            process: Endless(watch::Sender::new(false)),
-        })
-    }
-
-    fn command_line(&self) -> String {
-        "in this process".to_owned()
-    }
-
-    fn keeps_ledger(&self) -> bool {
-        false
-    }
-}
-
-/// Ends when it is signalled.
-#[derive(Debug)]
-struct Endless(watch::Sender<bool>);
-
-impl Process for Endless {
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-
-    fn signal(&self, _: Signal) {
-        self.0.send_replace(true);
-    }
-
-    fn state(&self) -> Option<String> {
-        None
-    }
-
-    async fn dump_stacks(&self, _: Duration) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn exited(&self) -> String {
-        self.0.subscribe().wait_for(|ended| *ended).await.unwrap();
-        String::new()
-    }
-
-    fn abandon(&self) {}
-
-    fn resident_bytes(&self) -> Option<u64> {
-        None
-    }
-
-    fn stderr_tail(&self) -> String {
-        String::new()
-    }
 }
 
 #[derive(Debug)]
@@ -184,7 +71,7 @@ async fn timed<F: Future<Output = ()> + Send + 'static>(
 
 /// The link alone: a request written and its reply read, by one who owns it.
 async fn linked(calls: usize, args: Args) -> f64 {
-    let said = Said::default();
+    let said = Said::nothing(Answers::AtOnce);
     let mut link = Link::new(said.clone(), said, 1 << 20);
     let clock = Clock::start();
     for _ in 0..calls {
@@ -195,11 +82,11 @@ async fn linked(calls: usize, args: Args) -> f64 {
     clock.now().since(poolshift::clock::Moment::ZERO).as_nanos() as f64 / calls as f64
 }
 
-async fn pool() -> Arc<V3Pool<AtOnce>> {
+async fn pool() -> Arc<V3Pool<InProcess>> {
     let mut config = Config::default();
     (config.v3.size, config.v3.min_ready) = (WORKERS, WORKERS);
-    let sessions = shim::sessions(&config);
-    let started = V3Pool::start(&config.v3, &config.worker, AtOnce, sessions, Clock::start());
+    let (sessions, at_once) = (shim::sessions(&config), InProcess(Answers::AtOnce));
+    let started = V3Pool::start(&config.v3, &config.worker, at_once, sessions, Clock::start());
     Arc::new(started.await.unwrap())
 }
 
