@@ -154,7 +154,11 @@ impl Desk {
         }
         let written = self.store.record(trial, &verdict);
         let (name, tally) = self.store.tally().under(&trial.command);
-        lock(&self.books).commands.insert(name.to_owned(), ComparedCounts::of(tally));
+        let counts = ComparedCounts::of(tally);
+        let mut books = lock(&self.books);
+        books.commands.insert(name.to_owned(), counts);
+        books.unwritten += u64::from(written.is_err());
+        drop(books);
         self.heed(written);
     }
 
@@ -164,11 +168,10 @@ impl Desk {
         self.heed(written);
     }
 
-    /// A disk that refuses costs samples, and nobody a call.
+    /// A disk that refuses costs samples, and nobody a call. Counts reach it later.
     fn heed(&self, written: Result<(), StoreError>) {
         let Err(error) = written else { return };
         let mut books = lock(&self.books);
-        books.unwritten += 1;
         if books.error.replace(error.to_string()).is_none() {
             tracing::warn!(%error, "compared answers cannot be kept; they are still counted");
         }

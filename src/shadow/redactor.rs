@@ -124,7 +124,8 @@ impl Secrets {
     }
 
     /// Programs quote what they tell: Python's repr and JSON write some characters otherwise, so
-    /// what stands between these is a secret by itself, and so is each in JSON's ASCII.
+    /// what stands between these is a secret by itself, and so is each in JSON's ASCII. Pointers
+    /// and globs write keys in their own way.
     fn add(&mut self, text: &str) {
         let parts = text.split(|char: char| char.is_control() || "\"'\\".contains(char));
         let parts = parts.filter(|part| part.len() >= SHORTEST_PART);
@@ -132,6 +133,10 @@ impl Secrets {
         for part in whole.into_iter().chain(parts).take(MOST) {
             if !part.is_ascii() {
                 self.texts.push(ascii(part));
+            }
+            if part.contains(['~', '/', '*']) {
+                let pointer = part.replace('~', "~0").replace('/', "~1");
+                self.texts.extend([pointer.replace('*', "~2"), pointer]);
             }
             self.texts.push(part.to_owned());
         }

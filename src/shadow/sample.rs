@@ -16,7 +16,7 @@ const LONGEST: usize = 1024;
 /// One difference of one pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The call's command.
+    /// The call's command, or the name that further ones share.
     pub command: String,
     /// The place in every answer, a glob.
     pub shape: String,
@@ -24,7 +24,7 @@ pub struct Sample {
     pub kind: Kind,
     /// The place in this answer, a JSON Pointer.
     pub path: String,
-    /// Which one of its shape and kind it was, from 0.
+    /// Of which pair with this shape and kind it is, from 0.
     pub n: u64,
     /// Where it is kept.
     pub slot: Slot,
@@ -86,12 +86,12 @@ impl<'a> Redacted<'a> {
         self.secrets.scrub(&self.trial.id.to_string())
     }
 
-    /// One difference as it is kept.
+    /// One difference as it is kept, under the name that its command has in the counts.
     #[must_use]
-    pub fn sample(&self, difference: &Difference, n: u64, slot: Slot) -> Sample {
+    pub fn sample(&self, command: &str, difference: &Difference, n: u64, slot: Slot) -> Sample {
         let [v2, v3] = [0, 1].map(|side| self.at(side, difference));
         Sample {
-            command: self.trial.command.to_string(),
+            command: command.to_owned(),
             shape: self.path(&difference.shape),
             kind: difference.kind,
             path: self.path(&difference.path),

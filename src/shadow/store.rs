@@ -1,6 +1,6 @@
 //! A folder of counts and samples: written by one process, read by anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ const TALLY: &str = "tally.json";
 const LOCK: &str = "lock";
 const FORMAT: &str = "poolshift shadow tally 1";
 
-/// Of one pair, samples are kept of so many differences.
+/// Of one pair, samples are kept of so many paths, one each.
 const MAX_SAMPLES: usize = 50;
 
 /// How much is kept.
@@ -153,8 +153,10 @@ impl Store {
         if trial.is_noise() {
             return Ok(());
         }
-        let mut listed = found.listed.iter().take(MAX_SAMPLES);
-        listed.try_for_each(|difference| self.keep(&redacted, &trial.command, difference))
+        let command = self.tally.under(&trial.command).0.to_owned();
+        let mut paths = BTreeSet::new();
+        let firsts = found.listed.iter().filter(|of| paths.insert((&of.shape, of.kind)));
+        firsts.take(MAX_SAMPLES).try_for_each(|of| self.keep(&redacted, &command, of))
     }
 
     /// Counts a call that was to be compared and was not, by reason.
@@ -181,12 +183,17 @@ impl Store {
         command: &str,
         difference: &Difference,
     ) -> Result<(), StoreError> {
-        let key = (command.to_owned(), redacted.path(&difference.shape), difference.kind);
+        let (shape, kind) = (redacted.path(&difference.shape), difference.kind);
+        // What has no name has no place in a report; and names are bounded, so shelves are.
+        if !self.tally.commands.get(command).is_some_and(|tally| tally.names(&shape, kind)) {
+            return Ok(());
+        }
+        let key = (command.to_owned(), shape, kind);
         let n = self.shelves.get(&key).map_or(0, |shelf| shelf.seen);
         let placed = self.quota.place(n, self.draws.random());
         let pushed = self.shelves.get(&key).and_then(|shelf| shelf.kept.get(&placed.to)).cloned();
         let moved = placed.pushed.zip(pushed).map(|(slot, pushed)| Sample { slot, ..pushed });
-        let sample = redacted.sample(difference, n, placed.to);
+        let sample = redacted.sample(command, difference, n, placed.to);
         // The one that moves first: a crash between the two then leaves it twice, not nowhere.
         let wanted: Vec<Sample> = moved.into_iter().chain([sample]).collect();
         let lines: String = wanted.iter().map(line_of).collect();

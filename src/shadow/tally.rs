@@ -1,7 +1,6 @@
 //! Counts of everything that was compared, and the times of both lanes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -178,14 +177,23 @@ impl CommandTally {
             }
             path.count += 1;
             path.first.get_or_insert_with(|| redacted.id());
-            path.seen(trial.at);
+            path.seen(trial.at.as_secs_f64());
         }
         (complete && paths.len() <= MAX_PATTERN).then_some(paths)
     }
 
+    /// Whether a path and kind has a name here.
+    #[must_use]
+    pub fn names(&self, shape: &str, kind: Kind) -> bool {
+        self.position(shape, kind).is_some()
+    }
+
+    fn position(&self, shape: &str, kind: Kind) -> Option<usize> {
+        self.paths.iter().position(|path| path.kind == kind && path.shape == shape)
+    }
+
     fn path(&mut self, shape: &str, kind: Kind) -> Option<usize> {
-        let known = |path: &PathTally| path.kind == kind && path.shape == shape;
-        let index = self.paths.iter().position(known);
+        let index = self.position(shape, kind);
         if index.is_some() || self.paths.len() >= MAX_PATHS || shape.len() > MAX_SHAPE {
             return index;
         }
@@ -217,8 +225,8 @@ impl CommandTally {
 }
 
 impl PathTally {
-    fn seen(&mut self, at: Duration) {
-        let at = at.as_secs_f64();
+    /// In seconds since the Unix epoch, as the file has them: it may have been changed.
+    fn seen(&mut self, at: f64) {
         self.first_seen_s = Some(self.first_seen_s.map_or(at, |first| first.min(at)));
         self.last_seen_s = Some(self.last_seen_s.map_or(at, |last| last.max(at)));
     }
@@ -230,7 +238,7 @@ impl PathTally {
             self.first.clone_from(&other.first);
         }
         for at in [other.first_seen_s, other.last_seen_s].into_iter().flatten() {
-            self.seen(Duration::from_secs_f64(at));
+            self.seen(at);
         }
     }
 }

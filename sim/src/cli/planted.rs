@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use poolshift_sim::bounds;
-use poolshift_sim::planted::{Bug, hunt};
+use poolshift_sim::planted::{self, Bug, Kill};
 use poolshift_sim::scenario::Scenario;
+use poolshift_sim::shell_rig::planted::{self as shell, ShadowBug};
 use serde::Serialize;
 
 use crate::cli::failure::{Failure, print};
@@ -47,7 +48,14 @@ pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(error.to_string()))?;
     // An assertion that a bug fails is a find, which the table tells.
     std::panic::set_hook(Box::new(|_| {}));
-    let bugs: Vec<Row> = Bug::ALL.into_iter().map(|bug| row(bug, seeds, calls)).collect();
+    let machines = Bug::ALL.into_iter().map(|bug| {
+        let kill = planted::hunt(bug, seeds, calls);
+        Row::of(bug.as_str(), bug.story(), bug.needs_two(), kill)
+    });
+    let shadows = ShadowBug::ALL
+        .into_iter()
+        .map(|bug| Row::of(bug.as_str(), bug.story(), false, shell::hunt(bug, seeds)));
+    let bugs: Vec<Row> = machines.chain(shadows).collect();
     drop(std::panic::take_hook());
     let mut needed: Vec<u64> = bugs.iter().filter_map(|row| row.seeds_to_kill).collect();
     needed.sort_unstable();
@@ -61,13 +69,13 @@ pub(crate) fn planted(args: &PlantedArgs, json: bool) -> Result<(), Failure> {
     print(&printed, if killed == total { Ok(()) } else { Err(Failure::Broken) })
 }
 
-fn row(bug: Bug, seeds: u64, calls: u64) -> Row {
-    let kill = hunt(bug, seeds, calls);
-    let law = kill.as_ref().map(|kill| kill.law);
-    let scenario = kill.as_ref().map(|kill| kill.scenario);
-    let seeds_to_kill = kill.map(|kill| kill.seeds);
-    let (name, story, needs_two) = (bug.as_str(), bug.story(), bug.needs_two());
-    Row { name, story, needs_two, killed: law.is_some(), law, seeds_to_kill, scenario }
+impl Row {
+    fn of(name: &'static str, story: &'static str, needs_two: bool, kill: Option<Kill>) -> Self {
+        let law = kill.as_ref().map(|kill| kill.law);
+        let scenario = kill.as_ref().map(|kill| kill.scenario);
+        let seeds_to_kill = kill.map(|kill| kill.seeds);
+        Self { name, story, needs_two, killed: law.is_some(), law, seeds_to_kill, scenario }
+    }
 }
 
 fn text(report: &Report) -> String {

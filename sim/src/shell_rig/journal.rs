@@ -1,5 +1,6 @@
 //! What callers, workers and operators of one run see, written down in order.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use poolshift::Lane;
@@ -29,6 +30,7 @@ pub struct Journal {
 struct Pages {
     trace: Vec<(Stamp, Event)>,
     shadows: Vec<Shadow>,
+    saved: BTreeMap<String, u64>,
     breaches: Vec<Broken>,
     seq: u64,
     /// Polls of pipes in this moment.
@@ -81,6 +83,17 @@ impl Journal {
         let mut pages = self.lock();
         let seq = pages.seq;
         pages.shadows.push(Shadow { lane, call, seq });
+    }
+
+    /// A row of the session store is written, which is no event: callers see it in what follows.
+    pub(super) fn saves(&self, row: String) {
+        *self.lock().saved.entry(row).or_default() += 1;
+    }
+
+    /// How often each row was written so far.
+    #[must_use]
+    pub fn saved(&self) -> BTreeMap<String, u64> {
+        self.lock().saved.clone()
     }
 
     /// The shadows so far.

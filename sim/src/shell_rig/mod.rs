@@ -7,6 +7,8 @@
 //!   script rides in its call's args.
 //! - [`pipes`] are the host's ends of a worker's pipes: they misbehave when told to, and see what
 //!   goes through. [`handoff`] has tasks step aside, so that seeds differ in their interleavings.
+//! - [`unnoticed`] judges shadows, also by a run beside the same run without them; [`planted`] has
+//!   bugs in how they are made, the proof that this sees something.
 //!
 //! # Which fault lives where
 //!
@@ -77,7 +79,7 @@
 //! | S18 | the host makes no room for more than a frame may have |
 //! | S19 | a complete reply is no lost worker; the books have what was told, and no more |
 //! | S23 | the policy at the submit decides, also a kill |
-//! | S24 | what runs, runs in that lane; a shadow only of an answered read, and unnoticed |
+//! | S24 | what runs, runs in that lane; a shadow once of an answered read, and unnoticed |
 //! | S26 | one seed, one trace: by the tests, in one process and in two |
 //! | L6 L9 | a run ends; no task spins |
 //!
@@ -89,9 +91,11 @@ mod latch;
 pub mod onlooker;
 pub mod pipes;
 pub mod plan;
+pub mod planted;
 pub mod run;
 pub mod script;
 mod service;
 pub mod spawner;
 mod store;
+pub mod unnoticed;
 pub mod worker;

@@ -6,6 +6,7 @@ use poolshift::machine::OnCancel;
 
 use crate::options::PerMillion;
 use crate::rng::{Domain, Seed, Stream};
+use crate::shell_rig::planted::ShadowBug;
 use crate::shell_rig::script::{Act, Birth, Script};
 
 /// How large a run of the shell rig is, and how rough.
@@ -30,6 +31,8 @@ pub struct RigOptions {
     pub shadows: [PerMillion; 2],
     /// The share of calls whose shadows fare otherwise than they do themselves.
     pub shadow_faults: PerMillion,
+    /// What is wrong with how shadows are made, if something is to be.
+    pub bug: Option<ShadowBug>,
     /// The share of starts, after the first ones, that fail.
     pub bad_births: PerMillion,
     /// How many things operators and the outside world do.
@@ -60,6 +63,7 @@ impl RigOptions {
             most_yields: *stream.pick(&[0, 1, 3, 8]),
             shadows: [*stream.pick(&[0, 300_000, 1_000_000]), *stream.pick(&[0, 300_000])],
             shadow_faults: *stream.pick(&[0, 300_000, 900_000]),
+            bug: None,
         }
     }
 }

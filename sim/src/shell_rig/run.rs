@@ -1,6 +1,6 @@
 //! One run of the shell: a function of its seed, its options and the code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,18 +9,19 @@ use poolshift::clock::Clock;
 use poolshift::router::Routed;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
-use poolshift::{Args, BadCall, Call, Class, Lane, Outcome, Pool, Ran, SessionId};
+use poolshift::{Args, BadCall, Call, Lane, Outcome, Pool, Ran, SessionId};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::checkers::{Checkers, Held, Law, Tally};
 use crate::rng::Seed;
 use crate::shell_rig::handoff::{Handoff, Yields};
-use crate::shell_rig::journal::{Journal, Shadow};
+use crate::shell_rig::journal::Journal;
 use crate::shell_rig::onlooker::Onlooker;
 use crate::shell_rig::plan::{Leaves, Move, Plan, Planned, RigOptions};
 use crate::shell_rig::service::{MAX_ROOM, Service, ground};
-use crate::trace::{CallNo, Event, SessionNo, Stamp, TraceHash, TraceHasher, Watcher};
+use crate::shell_rig::unnoticed::strays;
+use crate::trace::{CallNo, Event, SessionNo, TraceHash, TraceHasher, Watcher};
 use crate::verdict::{Broken, Verdict};
 
 /// Much longer than any run: whoever still waits then waits for ever.
@@ -43,6 +44,8 @@ pub struct Report {
     pub bytes: Tally,
     /// How many shadows were executed.
     pub shadows: u64,
+    /// How often each row of the session store was written: session, table and key.
+    pub saved: BTreeMap<String, u64>,
     /// What was broken, in order.
     pub violations: Vec<Broken>,
 }
@@ -75,7 +78,7 @@ pub fn run(seed: u64, options: &RigOptions, watcher: &mut impl Watcher) -> Repor
     let mut violations = played.journal.breaches();
     violations.extend(onlooker.violations().iter().cloned());
     let shadows = played.journal.shadows();
-    violations.extend(strays(&trace, &shadows));
+    violations.extend(strays(&trace, &shadows, options.shadows[1]));
     violations.extend(played.broken);
     violations.extend(bytes.broken);
     Report {
@@ -86,32 +89,9 @@ pub fn run(seed: u64, options: &RigOptions, watcher: &mut impl Watcher) -> Repor
         struck: played.struck,
         bytes: bytes.laws[&Law::S18],
         shadows: shadows.len() as u64,
+        saved: played.journal.saved(),
         violations,
     }
-}
-
-/// S24: a shadow is of a read that its caller has had answered, and comes once.
-fn strays(trace: &[(Stamp, Event)], shadows: &[Shadow]) -> Vec<Broken> {
-    let (mut classes, mut answered) = (BTreeMap::new(), BTreeMap::new());
-    for (stamp, event) in trace {
-        match *event {
-            Event::Submit { call, class, .. } => drop(classes.insert(call, class)),
-            Event::Done { call, .. } => drop(answered.insert(call, stamp.seq)),
-            _ => {}
-        }
-    }
-    let mut seen = BTreeSet::new();
-    let mut is_stray = |shadow: &Shadow| {
-        let is_read = classes.get(&shadow.call) == Some(&Class::Read);
-        let is_over = answered.get(&shadow.call).is_some_and(|seq| *seq < shadow.seq);
-        !is_read || !is_over || !seen.insert(shadow.call)
-    };
-    let told = |shadow: &Shadow| {
-        let Shadow { lane, call, seq } = *shadow;
-        let what = format!("{lane} executed a shadow of call {}, which had none to have", call.0);
-        Broken { law: Law::S24.as_str(), at_ns: 0, seq, what }
-    };
-    shadows.iter().filter(|shadow| is_stray(shadow)).map(told).collect()
 }
 
 struct Played {
@@ -265,7 +245,7 @@ impl Rig {
                 self.asked().0 = percents;
             }
             Move::Resize(size) => {
-                router.next().resize(size);
+                router.next().pool().resize(size);
                 self.journal.tell(Some(Lane::V3), Event::Resize { size: size as u32 });
                 return;
             }

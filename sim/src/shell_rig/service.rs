@@ -31,6 +31,7 @@ use crate::rng::Seed;
 use crate::shell_rig::handoff::Yields;
 use crate::shell_rig::journal::Journal;
 use crate::shell_rig::plan::{Plan, RigOptions};
+use crate::shell_rig::planted::Planted;
 use crate::shell_rig::spawner::FakeSpawner;
 use crate::shell_rig::store::UnhurriedStore;
 use crate::trace::{Closing, Ground, LaneClosing, LaneGround};
@@ -50,7 +51,8 @@ pub(super) const MAX_ROOM: usize = MAX_FRAME + 16 * 1024;
 /// Sessions outlive every run: what ends them here is a command or an operator.
 const SESSION: Duration = Duration::from_secs(3600);
 
-pub(super) type FakeRouter = Router<V2SessionPool<FakeSpawner>, V3Pool<FakeSpawner>>;
+pub(super) type FakeRouter =
+    Router<Planted<V2SessionPool<FakeSpawner>>, Planted<V3Pool<FakeSpawner>>>;
 
 /// Everything of one run but its callers.
 pub(super) struct Service {
@@ -71,7 +73,8 @@ impl Service {
     ) -> Result<Self, StartError> {
         let yields = Yields::of(seed, options.most_yields);
         let commands = Arc::new(Commands::default());
-        let store = UnhurriedStore::new(MemoryStore::new(SESSION, 10_000), yields);
+        let store = MemoryStore::new(SESSION, 10_000);
+        let store = UnhurriedStore::new(store, Arc::clone(journal), yields);
         let sessions = Arc::new(Sessions::new(Arc::new(store), Arc::clone(&commands)));
         let spawners = [Lane::V2, Lane::V3].map(|lane| {
             let spawner = FakeSpawner::of(lane, Arc::clone(journal), yields);
@@ -90,7 +93,11 @@ impl Service {
         let legacy = V2SessionPool::start(&v2, &worker, ours, Arc::clone(&sessions), clock).await?;
         let next = V3Pool::start(&v3, &worker, theirs, Arc::clone(&sessions), clock).await?;
         let pins = PinLimits { ttl: SESSION, max_pins: 200_000 };
-        let (legacy, next) = (Arc::new(legacy), Arc::new(next));
+        // Where nothing is shadowed, nothing can be wrong with it.
+        let bug = options.bug.filter(|_| options.shadows[0] > 0);
+        let spill = Arc::default();
+        let legacy = Arc::new(Planted::new(legacy, &sessions, bug, &spill));
+        let next = Arc::new(Planted::new(next, &sessions, bug, &spill));
         let policy = Policy::initial("shell-rig", false);
         let mut router = Router::new(legacy, next, policy, pins, sessions, clock);
         let store = tempfile::tempdir().expect("tests may write temporary files");
@@ -111,8 +118,8 @@ impl Service {
             LaneClosing { status, meter, processes: spawner.alive() }
         };
         let [ours, theirs] = &self.spawners;
-        let v2 = closing(ours, legacy.status(), legacy.meter());
-        let v3 = closing(theirs, next.status(), next.meter());
+        let v2 = closing(ours, legacy.status(), legacy.pool().meter());
+        let v3 = closing(theirs, next.status(), next.pool().meter());
         Closing { at: journal.now(), lanes: [v2, v3] }
     }
 }

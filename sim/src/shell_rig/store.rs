@@ -1,5 +1,7 @@
-//! A session store that takes its time: where a lease begins and before a reply is reported.
+//! A session store that takes its time, where a lease begins and before a reply is reported, and
+//! notes what it is told to save.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use poolshift::SessionId;
@@ -10,17 +12,19 @@ use poolshift::session::store::{SessionStore, Stored};
 use serde_json::value::RawValue;
 
 use crate::shell_rig::handoff::{Handoff, Yields};
+use crate::shell_rig::journal::Journal;
 
-/// The product's store in memory, that lets others go first.
+/// The product's store in memory, which lets others go first.
 pub(super) struct UnhurriedStore {
     store: MemoryStore,
+    journal: Arc<Journal>,
     yields: Yields,
     visits: AtomicU64,
 }
 
 impl UnhurriedStore {
-    pub(super) fn new(store: MemoryStore, yields: Yields) -> Self {
-        Self { store, yields, visits: AtomicU64::new(0) }
+    pub(super) fn new(store: MemoryStore, journal: Arc<Journal>, yields: Yields) -> Self {
+        Self { store, journal, yields, visits: AtomicU64::new(0) }
     }
 
     async fn step_aside(&self, at: Handoff) {
@@ -63,6 +67,8 @@ impl SessionStore for UnhurriedStore {
     ) -> Stored<'a, Result<(), Refusal>> {
         Box::pin(async move {
             self.step_aside(Handoff::Report).await;
+            let of = session.map_or(SessionId::ANONYMOUS, SessionId::as_str);
+            self.journal.saves(format!("{of}/{table}/{key}"));
             self.store.save(session, table, key, row).await
         })
     }

@@ -6,8 +6,9 @@ mod run; // legacy
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use poolshift::Class;
 use poolshift::config::Survey;
-use poolshift::report::shadow::ShadowReport;
+use poolshift::report::shadow::{Pairs, ShadowReport};
 use poolshift::router::percent::Percent;
 use poolshift::shadow::StoreError;
 
@@ -64,13 +65,29 @@ fn tell(report: &ShadowReport, telling: &Telling, as_json: bool) -> Result<(), F
 
 fn gate(report: &ShadowReport, limit: Percent) -> Result<(), Failure> {
     match report.worst_share() {
-        None => Err(Failure::Gate("nothing was compared, which is no pass".to_owned())),
+        None => Err(nothing_compared(&report.pairs)),
         Some(share) if share > limit.share() => Err(Failure::Gate(format!(
             "{:.3} % of the pairs are mismatched or undecided, above --max-mismatch {limit}",
             share * 100.0
         ))),
         Some(_) => Ok(()),
     }
+}
+
+/// Not knowing is no pass.
+fn nothing_compared(pairs: &Pairs) -> Failure {
+    let skipped = pairs.skipped.iter().map(|(reason, count)| format!("{count} {reason}"));
+    let skipped = skipped.reduce(|all, next| format!("{all}, {next}"));
+    let changes = [Class::Write, Class::Critical].map(Class::as_str);
+    let hint = match changes.iter().any(|class| pairs.skipped.contains_key(*class)) {
+        true => "; --allow-writes runs those that change something",
+        false => "",
+    };
+    Failure::Gate(format!(
+        "nothing was compared, which is no pass: skipped {}; both lanes timed out in {}{hint}",
+        skipped.as_deref().unwrap_or("none"),
+        pairs.unknown
+    ))
 }
 
 impl From<StoreError> for Failure {

@@ -78,7 +78,8 @@ impl<L: Pool, N: Pool> Runner<L, N> {
         if running >= RUNNING {
             return Err(Dropped::Busy);
         }
-        let entered = lock(&self.gate).enter(self.clock.now(), offer.draft.always);
+        let Draft { candidate, always, .. } = *offer.draft;
+        let entered = lock(&self.gate).enter(self.clock.now(), candidate, always);
         entered.map_err(|shut| match shut {
             Shut::Rate => Dropped::Rate,
             Shut::Breaker => Dropped::Breaker,
@@ -102,7 +103,7 @@ impl<L: Pool, N: Pool> Runner<L, N> {
         // Dropped here: the lane cancels the shadow.
         let answer = tokio::time::timeout(limit, self.ask(offer.draft.candidate, copy)).await;
         let answer = answer.map_err(|_| {
-            self.heard(false);
+            self.heard(offer.draft.candidate, false);
             Dropped::NotRun
         })?;
         let answer = answer.ok_or(Dropped::NoRoom)?;
@@ -118,7 +119,7 @@ impl<L: Pool, N: Pool> Runner<L, N> {
         ) {
             return Err(Dropped::NotRun);
         }
-        self.heard(matches!(outcome, Outcome::Ok | Outcome::Raised));
+        self.heard(offer.draft.candidate, matches!(outcome, Outcome::Ok | Outcome::Raised));
         // Again: what was saved while it ran may be what it met.
         if self.is_stale(&offer, &saves) {
             return Err(Dropped::Stale);
@@ -135,8 +136,8 @@ impl<L: Pool, N: Pool> Runner<L, N> {
         }
     }
 
-    fn heard(&self, answered: bool) {
-        lock(&self.gate).heard(self.clock.now(), answered);
+    fn heard(&self, lane: Lane, answered: bool) {
+        lock(&self.gate).heard(self.clock.now(), lane, answered);
     }
 }
 

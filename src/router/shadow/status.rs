@@ -21,7 +21,7 @@ pub enum Dropped {
     BufferFull,
     /// There were `max_per_s` in the last second.
     Rate,
-    /// The last ones failed, and not by their answers.
+    /// The last ones in that lane failed, and not by their answers.
     Breaker,
     /// Something was saved in the session meanwhile.
     Stale,
@@ -79,7 +79,7 @@ pub struct ShadowStatus {
     pub paired: u64,
     /// Calls that were drawn and not compared, by reason. Of callers that left, nothing is told.
     pub dropped: BTreeMap<Dropped, u64>,
-    /// Whether shadows are left out because they kept failing.
+    /// Whether shadows of a lane are left out because they kept failing.
     pub breaker_open: bool,
     /// What is held for shadows that wait or run.
     pub buffered_bytes: usize,

@@ -274,6 +274,23 @@ fn r16_a_part_is_asked_of_control_s_own_lane_again() {
     });
 }
 
+/// A lane that answers says nothing of the other one.
+#[test]
+fn r16_the_breaker_of_a_lane_that_fails_is_not_closed_by_the_other_s_answers() {
+    run(async {
+        let rig =
+            Rig::new(ShadowTerms { noise: share(0.5), ..terms() }, commands(), Manner::Crashes);
+        *rig.router.legacy().manner.lock().unwrap() = Manner::Answers;
+        for n in 0..60 {
+            rig.call(call("echo", &format!("s{n}"), &json!({}))).await.unwrap();
+            rig.settle().await;
+        }
+        let (status, again) = (rig.status(), rig.router.legacy().asked());
+        assert_eq!((rig.v3().asked(), status.breaker_open), (5, true), "{status:?}");
+        assert_eq!(dropped(&status, Dropped::Breaker), 60 - 5 - again as u64);
+    });
+}
+
 #[test]
 fn r16_while_the_kill_switch_is_on_nothing_runs_in_v3_not_even_a_shadow() {
     run(async {

@@ -80,6 +80,9 @@ fn the_report_names_the_three_faults_and_proposes_rules_for_the_noise() {
     let kept = hint["samples"].as_array().unwrap();
     let kept: Vec<u64> = kept.iter().map(|sample| sample["n"].as_u64().unwrap()).collect();
     assert_eq!((&kept[..2], &kept[5..], kept.is_sorted()), (&[0, 1][..], &[27, 28, 29][..], true));
+    let tags = paths.iter().find(|path| path["path"] == "/tags").unwrap();
+    let counts = (&tags["noise_count"], &tags["noise_pairs"], &tags["noise_rate"]["value"]);
+    assert_eq!(counts, (&json!(100), &json!(200), &json!(0.5)));
     // Wilson's interval for 30 of 300 at 99 %, by hand.
     let rate = ["value", "low", "high"].map(|key| hint["rate"][key].as_f64().unwrap());
     let near = |(found, expected): (f64, f64)| (found - expected).abs() < 5e-5;

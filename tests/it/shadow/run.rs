@@ -2,6 +2,9 @@
 
 use std::process::Output;
 
+use poolshift::config::Config;
+use poolshift::shim::private::PrivateLanes;
+use poolshift::{Args, Call, Outcome};
 use serde_json::{Value, json};
 
 use crate::tool::{Ran, Tool};
@@ -154,6 +157,24 @@ fn what_changes_more_than_its_session_runs_only_if_that_is_allowed() {
     }
 }
 
+/// Whether or not anybody asked for a gate: a run that compares nothing has shown nothing.
+#[test]
+fn a_run_that_compares_nothing_says_so_and_is_no_pass() {
+    let tool = Tool::new();
+    let lines = ["create_thing", "create_thing", "reset_state"];
+    let lines = lines.map(|command| format!("{{\"command\":\"{command}\"}}\n"));
+    tool.write("calls.jsonl", &lines.concat());
+    tool.write("poolshift.toml", "[commands.create_thing]\nclass = \"write\"\n");
+    for more in [&[][..], &["--max-mismatch", "100"]] {
+        let ran = tool.run(&[&["shadow", "run", "calls.jsonl", "--noise", "0"], more].concat());
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        let told = "nothing was compared, which is no pass: skipped 1 critical, 2 write; both \
+                    lanes timed out in 0; --allow-writes runs those that change something";
+        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+        assert!(ran.stdout.contains("0 compared"), "{}", ran.stdout);
+    }
+}
+
 #[test]
 fn no_call_is_made_before_every_worker_of_both_lanes_is_ready() {
     let tool = Tool::new();
@@ -184,26 +205,57 @@ fn a_session_that_a_call_has_ended_has_ended_in_both_lanes() {
                @command('note')\n\
                def note(args, context):\n    return {'text': 'x'}\n\
                @command('leave')\n\
-               def leave(args, context):\n    return {}\n\
+               def leave(args, context):\n    return 1 / args['doors']\n\
                @command('look')\n\
                def look(args, context):\n    \
                open(context.worker_id[:2], 'a').write(f'{\"row\" in args} ')\n";
     tool.write("app.py", app);
     let config = "[worker]\napp = \"app\"\nenv = { PYTHONPATH = \".\" }\n\
-        [v2]\nsize = 1\n[v3]\nsize = 1\n\
+        [v2]\nsize = 1\nstartup_timeout = \"60s\"\n\
+        [v3]\nsize = 1\nstartup_timeout = \"60s\"\n\
         [commands.note]\nclass = \"write\"\n\
         saves = { table = \"t\", key = \"args.k\", row = { text = \"result.text\" } }\n\
         [commands.look]\nclass = \"read\"\n\
         loads = { table = \"t\", key = \"args.k\", into = \"row\" }\n\
         [commands.leave]\nclass = \"read\"\nends_session = true\n";
     tool.write("poolshift.toml", config);
-    let lines = ["note", "look", "leave", "look"].map(|command| {
-        format!("{}\n", json!({"session": "ann", "command": command, "args": {"k": 1}}))
+    // Who finds no door stays.
+    let steps = [("note", 0), ("look", 0), ("leave", 0), ("look", 0), ("leave", 2), ("look", 0)];
+    let lines = steps.map(|(command, doors)| {
+        let args = json!({"k": 1, "doors": doors});
+        format!("{}\n", json!({"session": "ann", "command": command, "args": args}))
     });
     tool.write("calls.jsonl", &lines.concat());
     let told = tool.run(&["shadow", "run", "calls.jsonl", "--json", "--noise", "0"]).json();
-    assert_eq!(told["matched"], json!(4), "{told}");
+    assert_eq!(told["matched"], json!(6), "{told}");
     for lane in ["v2", "v3"] {
-        assert_eq!(std::fs::read_to_string(tool.path(lane)).unwrap(), "True False ", "{lane}");
+        let seen = std::fs::read_to_string(tool.path(lane)).unwrap();
+        assert_eq!(seen, "True True False ", "{lane}");
     }
+}
+
+/// V2's binding ends with the session, so its worker's death is none of its business any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_ended_is_not_lost_with_its_worker() {
+    use Outcome::{Ok, SessionLost, WorkerLost};
+    let text = "[v2]\nsize = 1\nstartup_timeout = \"60s\"\n\
+                [v3]\nsize = 1\nstartup_timeout = \"60s\"\n";
+    let config = Config::parse("poolshift.toml", text, []).unwrap();
+    let lanes = PrivateLanes::start(&config, false).await.unwrap();
+    let mut told = [Vec::new(), Vec::new()];
+    for (command, session) in [
+        ("echo", "ann"),
+        ("cleanup_session", "ann"),
+        ("crash", "bob"),
+        ("echo", "ann"),
+        ("echo", "bob"),
+    ] {
+        let call = Call::new(command, Args::default()).with_session(session).unwrap();
+        let answers = lanes.call(&call, false).await;
+        told[0].push(answers.v2.outcome());
+        told[1].push(answers.v3.outcome());
+    }
+    assert_eq!(told[0], [Ok, Ok, WorkerLost, Ok, SessionLost]);
+    assert_eq!(told[1], [Ok, Ok, WorkerLost, Ok, Ok]);
+    lanes.drain(config.worker.drain_timeout).await;
 }

@@ -18,7 +18,7 @@ use crate::cli::failure::Failure;
 use crate::cli::pace::{Pace, rate};
 use crate::cli::shadow::run::player::play;
 use crate::cli::shadow::run::script::Script;
-use crate::cli::shadow::{Telling, tell};
+use crate::cli::shadow::{Telling, nothing_compared, tell};
 use crate::cli::{progress, stdout};
 
 /// Asks V2 and V3 the same, each with workers and sessions of its own, and tells where their
@@ -58,7 +58,8 @@ pub(crate) struct RunArgs {
 
 const WHAT_RUNS: &str = "Reads, commands with a save rule, and idempotent writes run in each lane; \
                          other commands need --allow-writes, and are counted as skipped without \
-                         it. Calls of one session run one after the other.";
+                         it. Calls of one session run one after the other. A run that compares \
+                         nothing has shown nothing, and exits 3.";
 
 pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(), Failure> {
     let script = Script::read(&args, &config.commands)?;
@@ -97,7 +98,12 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
     if let Some(build) = &args.build {
         gauntlet::keep(&config, build, &args.files, &evidence.tally)?;
     }
-    tell(&ShadowReport::of(&evidence), &args.telling, json)
+    let report = ShadowReport::of(&evidence);
+    tell(&report, &args.telling, json)?;
+    match report.pairs.compared {
+        0 => Err(nothing_compared(&report.pairs)),
+        _ => Ok(()),
+    }
 }
 
 /// Where the evidence of one run is: nothing of another run may be in it.

@@ -18,8 +18,8 @@ use crate::cli::shadow::run::script::Script;
 /// Salts the draw of the sessions that are asked of V2's twin.
 const SALT: &str = "shadow-run/noise";
 
-/// Pairs that wait to be compared; players wait for room.
-const WAITING: usize = 64;
+/// Pairs that wait to be compared; players wait for room. Few, since answers may be large.
+const WAITING: usize = 8;
 
 /// Starts every session; given are the trials of each call, as they come.
 ///
@@ -60,9 +60,11 @@ impl pace::Player for Player {
         }
         let answers = self.lanes.call(&call, is_drawn(&call, self.noise)).await;
         let over = self.lanes.clock().now();
-        drop(slot);
         // If it cannot be sent the command has failed meanwhile; nobody listens any more.
-        self.trials.send(trials(&call, answers)).await.ok().map(|()| over)
+        let sent = self.trials.send(trials(&call, answers)).await;
+        // Not before: else answers would pile up while they are compared.
+        drop(slot);
+        sent.ok().map(|()| over)
     }
 }
 
