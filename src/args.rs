@@ -46,10 +46,24 @@ impl Args {
         extra: Option<(&str, &str)>,
         out: &mut Vec<u8>,
     ) {
-        let body = self.as_json();
-        let open = body.strip_suffix('}').expect("from_raw admits objects only").trim_end();
-        out.extend_from_slice(open.as_bytes());
-        let mut separator: &[u8] = if open == "{" { b"" } else { b"," };
+        out.extend_from_slice(self.open().as_bytes());
+        self.close_with(session_id, extra, out);
+    }
+
+    /// The object's text without the brace that closes it.
+    #[must_use]
+    pub fn open(&self) -> &str {
+        self.as_json().strip_suffix('}').expect("from_raw admits objects only").trim_end()
+    }
+
+    /// Writes what follows on [`open`](Self::open): the added members and the brace.
+    pub fn close_with(
+        &self,
+        session_id: Option<&str>,
+        extra: Option<(&str, &str)>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut separator: &[u8] = if self.open() == "{" { b"" } else { b"," };
         let infallible = "writing to memory does not fail";
         if let Some(session_id) = session_id {
             out.extend_from_slice(separator);

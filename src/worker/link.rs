@@ -5,21 +5,27 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
 use tokio_util::io::poll_read_buf;
 
-use crate::call::CallId;
+use crate::call::{Args, CallId};
 use crate::error::Refusal;
 use crate::machine::Sent;
 use crate::worker::trace::FrameTrace;
-use crate::worker::wire::{HEADER_BYTES, Outgoing, ReplyDecoder, WireReply, encode, quote};
+use crate::worker::wire::{
+    HEADER_BYTES, Outgoing, ReplyDecoder, WireReply, encode, encode_around, quote,
+};
 
 /// What an idle link may keep allocated: more than common calls need, so that one large reply
 /// does not hold its memory for ever.
 const IDLE_BYTES: usize = 64 * 1024;
+
+/// Args from here on are sent from where they are: a copy would cost more than the writes that it
+/// saves.
+const LONG_ARGS: usize = 64 * 1024;
 
 /// Room for common replies; a larger frame's length makes the codec reserve what it needs.
 const READ_BYTES: usize = 16 * 1024;
@@ -31,7 +37,10 @@ pub struct Link<R, W> {
     writer: Option<W>,
     decoder: ReplyDecoder,
     received: BytesMut,
+    /// The prepared request's frame, all of it but for long args.
     outgoing: Vec<u8>,
+    /// Those, until they are sent, and the bytes of the frame before them.
+    long_args: Option<(usize, Args)>,
     /// The id of the last prepared request; unique in the worker's life.
     id: u64,
     max_frame_bytes: usize,
@@ -64,6 +73,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
             decoder: ReplyDecoder::new(max_frame_bytes),
             received: BytesMut::new(),
             outgoing: Vec::new(),
+            long_args: None,
             id: 0,
             max_frame_bytes,
             trace: None,
@@ -98,9 +108,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     /// # Errors
     /// If its frame would be larger than `max_frame_bytes`.
     pub fn prepare(&mut self, request: Outgoing<'_>) -> Result<(), Refusal> {
-        self.outgoing.clear();
+        let (max, out) = (self.max_frame_bytes, &mut self.outgoing);
+        out.clear();
+        self.long_args = None;
         self.id += 1;
-        encode(self.id, request, self.max_frame_bytes, &mut self.outgoing)
+        // A trace shows the beginning of the whole frame.
+        if request.args.as_json().len() < LONG_ARGS || self.trace.is_some() {
+            return encode(self.id, request, max, out);
+        }
+        let before = encode_around(self.id, request, max, out)?;
+        self.long_args = Some((before, request.args.clone()));
+        Ok(())
     }
 
     /// Writes the prepared request. Dropped midway, `progress` says how much was accepted.
@@ -112,13 +130,16 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         if let Some(trace) = &self.trace {
             trace.request(&self.outgoing[HEADER_BYTES..]);
         }
-        let mut sent = 0;
-        while sent < self.outgoing.len() {
-            let rest = &self.outgoing[sent..];
+        let (before, args, after) = match &self.long_args {
+            Some((at, args)) => (&self.outgoing[..*at], args.open(), &self.outgoing[*at..]),
+            None => (&self.outgoing[..], "", &[][..]),
+        };
+        let mut rest = before.chain(args.as_bytes()).chain(after);
+        while rest.has_remaining() {
             let wrote = std::future::poll_fn(|context| {
                 let before = progress.get();
                 progress.set(Sent::Part);
-                let written = Pin::new(&mut *writer).poll_write(context, rest);
+                let written = Pin::new(&mut *writer).poll_write(context, rest.chunk());
                 if !matches!(written, Poll::Ready(Ok(1..))) {
                     progress.set(before);
                 }
@@ -126,11 +147,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
             });
             match wrote.await {
                 Ok(0) => return Err(closed("it accepts no more bytes")),
-                Ok(bytes) => sent += bytes,
+                Ok(bytes) => rest.advance(bytes),
                 Err(error) => return Err(closed(error)),
             }
         }
         progress.set(Sent::All);
+        self.long_args = None;
         shrink(&mut self.outgoing);
         Ok(())
     }

@@ -11,6 +11,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// What a pipe holds, and one read gives, at most; a larger one is read in several steps.
+const PIPE_BYTES: usize = 64 * 1024;
+
 /// The end of a pipe that is read.
 #[derive(Debug)]
 pub struct PipeReader(AsyncFd<OwnedFd>);
@@ -67,7 +70,9 @@ impl AsyncRead for PipeReader {
         loop {
             let mut guard = ready!(self.0.poll_read_ready(context))?;
             let read = guard.try_io(|fd| {
-                let unfilled = buffer.initialize_unfilled();
+                // No more than a read can fill: all of a large buffer would be cleared each time.
+                let room = buffer.remaining().min(PIPE_BYTES);
+                let unfilled = buffer.initialize_unfilled_to(room);
                 rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut *unfilled))
                     .map_err(io::Error::from)
             });

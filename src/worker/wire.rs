@@ -61,14 +61,44 @@ pub fn encode(
     max: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
+    write_frame(id, request, request.args.open(), max, out).map(drop)
+}
+
+/// Writes the request's frame without [`Args::open`], which can then be sent from where it is, and
+/// gives the bytes of the frame before it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_around(
+    id: u64,
+    request: Outgoing<'_>,
+    max: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
+    write_frame(id, request, "", max, out)
+}
+
+/// `open` is all of the args' text, or nothing of it.
+fn write_frame(
+    id: u64,
+    request: Outgoing<'_>,
+    open: &str,
+    max: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES]);
-    write_body(id, request, out);
-    let bytes = out.len() - start - HEADER_BYTES;
+    write_head(id, request, out);
+    let before = out.len() - start;
+    out.extend_from_slice(open.as_bytes());
+    request.args.close_with(request.session_id, request.extra, out);
+    out.push(b'}');
+    let apart = request.args.open().len() - open.len();
+    let bytes = out.len() - start - HEADER_BYTES + apart;
     match u32::try_from(bytes) {
         Ok(length) if bytes <= max => {
             out[start..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
-            Ok(())
+            Ok(before)
         }
         _ => {
             out.truncate(start);
@@ -77,7 +107,8 @@ pub fn encode(
     }
 }
 
-fn write_body(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
+/// All that comes before the args.
+fn write_head(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
     let infallible = "writing to memory does not fail";
     let timestamp = humantime::format_rfc3339_millis(UNIX_EPOCH + request.unix);
     write!(out, "{{\"id\":{id},\"command\":").expect(infallible);
@@ -94,8 +125,6 @@ fn write_body(id: u64, request: Outgoing<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"shadow\":true");
     }
     out.extend_from_slice(b",\"args\":");
-    request.args.write_with(request.session_id, request.extra, out);
-    out.push(b'}');
 }
 
 /// What a worker answered.

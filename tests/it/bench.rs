@@ -43,6 +43,24 @@ fn memory_counts_the_warm_parent_and_shared_pages_in_shares() {
 }
 
 #[test]
+fn payload_tells_rates_and_memory_of_raw_pipes_and_the_router() {
+    let args = "bench payload --size 2MB --workers 4 --callers 6 --rounds 1 --json";
+    let told = Tool::new().run(&args.split(' ').collect::<Vec<_>>()).json();
+    assert_eq!(told["calls_in_flight"], 4, "as many as workers: {told}");
+    let of = |path: &str| {
+        let figure = told.pointer(path).and_then(Value::as_f64);
+        figure.unwrap_or_else(|| panic!("no {path} in {told}"))
+    };
+    assert_eq!(of("/sizes/0/payload_bytes"), 2e6);
+    for kind in ["raw", "router"] {
+        assert!(of(&format!("/sizes/0/{kind}_calls_per_s")) > 0.0, "{told}");
+        assert!(of(&format!("/sizes/0/host_cpu_us_per_call/{kind}")) > 0.0, "{told}");
+        let multiple = of(&format!("/sizes/0/peak_rss_per_payload_in_flight/{kind}"));
+        assert!(0.5 < multiple && multiple <= 3.5, "{kind}: {told}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     for (args, code, told) in [
         ("bench startup --workers 2", 2, "--sleep <S>|--import <MODULE>"),
@@ -52,6 +70,8 @@ fn what_cannot_be_measured_is_refused() {
         ("bench recovery --start-method forkserver", 2, "it is spawn, fork or auto"),
         ("bench recovery --kills 0", 2, "invalid value"),
         ("bench memory --workers 2", 2, "--import <MODULE>"),
+        ("bench payload --size 0", 2, "a size such as 64KB, 1MB or 1MiB"),
+        ("bench payload --size 1MB,2TB", 2, "a size such as 64KB, 1MB or 1MiB"),
         ("bench memory --workers 1 --import no_such_module", 1, "No module named"),
         ("bench recovery --workers 1 --import no_such_module", 1, "No module named"),
     ] {

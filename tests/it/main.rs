@@ -20,6 +20,7 @@ mod fuzz;
 mod graceful_end;
 mod guard;
 mod guard_post;
+mod large_frames;
 mod leaks;
 mod legacy;
 mod lock_order;
