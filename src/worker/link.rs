@@ -27,8 +27,10 @@ const IDLE_BYTES: usize = 64 * 1024;
 /// saves.
 const LONG_ARGS: usize = 64 * 1024;
 
-/// Room for common replies; a larger frame's length makes the codec reserve what it needs.
-const READ_BYTES: usize = 16 * 1024;
+/// Room for common replies; a larger frame's length makes the codec reserve what it needs. No more,
+/// since what is free is cleared before each read, and would push everything else out of the
+/// processor's nearest cache.
+const READ_BYTES: usize = 4 * 1024;
 
 /// The pipe to one worker. Whoever holds it is the worker's only reader and writer (R1).
 #[derive(Debug)]
