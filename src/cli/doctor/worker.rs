@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolshift::clock::Clock;
+use poolshift::clock::{Clock, millis};
 use poolshift::config::{Config, WorkerProgram};
 use poolshift::pool::WorkerId;
 use poolshift::worker::link::{Link, LinkError, Progress};
@@ -135,7 +135,7 @@ async fn echo(link: &mut WorkerLink, pong: &Pong, limit: Duration) -> Check {
     let clock = Clock::start();
     let asked = tokio::time::timeout(limit, ask(link, command, &args)).await;
     let took = clock.now().since(poolshift::clock::Moment::ZERO);
-    let took_ms = took.as_secs_f64() * 1e3;
+    let took_ms = millis(took);
     match asked {
         Ok(Ok(reply)) if !large || reply.contains(&text) => {
             Check::good("frame", format!("{command} of {bytes} bytes came back in {took_ms:.1} ms"))
