@@ -68,6 +68,12 @@ impl fmt::Debug for Moment {
     }
 }
 
+/// A span in milliseconds, with no digits that the span does not have.
+#[must_use]
+pub fn millis(span: Duration) -> f64 {
+    span.as_nanos() as f64 / 1e6
+}
+
 /// A wall-clock time in milliseconds since the Unix epoch, for what outlives a process and for
 /// minutes rather than moments: it may be put back, and then nothing is due early.
 #[derive(
@@ -147,6 +153,15 @@ mod tests {
     fn adding_never_wraps() {
         assert_eq!(Moment::from_nanos(1) + Duration::MAX, Moment::NEVER);
         assert_eq!(Moment::from_nanos(1) - Duration::MAX, Moment::ZERO);
+    }
+
+    #[test]
+    fn milliseconds_are_printed_to_the_nanosecond_and_no_further() {
+        for (nanos, text) in
+            [(43_229, "0.043229"), (1_124_421, "1.124421"), (4_218_369, "4.218369")]
+        {
+            assert_eq!(millis(Duration::from_nanos(nanos)).to_string(), text);
+        }
     }
 
     #[test]

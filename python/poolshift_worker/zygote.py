@@ -100,6 +100,16 @@ def unforkable() -> Optional[str]:
     )
 
 
+def incomplete(pipes: List[int]) -> Optional[str]:
+    """Which of a worker's pipes are missing: the kernel drops those that find no room here."""
+    if len(pipes) == PIPES:
+        return None
+    return (
+        f"{len(pipes)} of {PIPES} pipes found room among its open files; open fewer at import, "
+        "or raise `ulimit -n`"
+    )
+
+
 class Parent:
     """Forks and reaps, one request after the other."""
 
@@ -137,7 +147,7 @@ class Parent:
     def _fork(self, arguments: List[str], pipes: List[int]) -> Dict[str, Any]:
         try:
             # An import that came late, or a signal handler of the app, may have started one.
-            reason = unforkable()
+            reason = unforkable() or incomplete(pipes)
             if reason is not None:
                 return {"refused": reason}
             # Here, and not in each worker: what it writes to would be a copy in each of them.

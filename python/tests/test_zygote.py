@@ -243,6 +243,18 @@ def test_workers_outlive_their_parent(parents: Parents) -> None:
     until(lambda: gone(worker.pid), "the worker to end at the end of file")
 
 
+def test_a_worker_whose_pipes_did_not_all_arrive_is_refused(parents: Parents) -> None:
+    parent = parents.ready()
+    # As from a kernel that finds no room for them: the parent has too many files open.
+    ours, theirs = os.pipe()
+    answer = parent.ask({"fork": ["--app", "tiny_app"]}, (theirs,))
+    os.close(theirs)
+    assert "1 of 3 pipes" in answer["refused"] and "ulimit -n" in answer["refused"], answer
+    assert os.read(ours, 1) == b"", "what did arrive is closed"
+    os.close(ours)
+    assert parent.fork().ok("ping")["status"] == "ok"
+
+
 def test_threads_are_refused_by_name(parents: Parents) -> None:
     parent = parents(
         app=APP + "    threading.Thread(target=time.sleep, args=(99,), name='pinger').start()\n"

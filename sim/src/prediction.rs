@@ -4,9 +4,10 @@
 //! its first tenth is warm-up and left out here.
 
 use poolshift::Lane;
+use poolshift::clock::millis;
 use poolshift::meter::{Merge, SparseSeries};
 use poolshift::report::kind::Span;
-use poolshift::report::quantiles::{millis, shown};
+use poolshift::report::quantiles::shown;
 use poolshift::report::record::{Prediction, RunRecord};
 use poolshift::report::run::{Run, pick};
 

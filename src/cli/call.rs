@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
+use poolshift::clock::{Clock, millis};
 use poolshift::config::Config;
 use poolshift::v2_session_pool::V2SessionPool; // legacy
 use poolshift::v3_pool::V3Pool;
 use poolshift::{Answer, Args, Call, Lane, Pool, Shim, ShimError, ShimOptions};
-use poolshift::{StartError, clock::Clock, shim};
+use poolshift::{StartError, shim};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -92,7 +93,7 @@ async fn in_lane(
 
 fn report(lane: Lane, answer: Answer, as_json: bool) -> Result<(), Failure> {
     let worker = answer.worker.map(|worker| format!("{lane}-{worker}"));
-    let total_ms = answer.timing.total().as_secs_f64() * 1e3;
+    let total_ms = millis(answer.timing.total());
     match answer.result {
         Ok(result) if as_json => {
             let result: &RawValue = &result;

@@ -6,9 +6,9 @@ mod slices;
 mod sparse;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::call::{Class, Timing};
+use crate::clock::millis;
 use crate::error::Outcome;
 pub use crate::meter::ledger::OutcomeLedger;
 pub use crate::meter::series::Series;
@@ -54,7 +54,6 @@ impl FinishedTimes {
     #[must_use]
     pub fn spread(&self) -> RequestTimes {
         let spread = |series: &Series| {
-            let millis = |span: Duration| span.as_secs_f64() * 1e3;
             let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|q| millis(series.quantile(q)));
             Spread { p50, p90, p99, max: millis(series.max()) }
         };
@@ -140,6 +139,8 @@ impl MeterSnapshot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::Moment;
 

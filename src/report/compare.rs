@@ -6,11 +6,12 @@
 use serde::Serialize;
 
 use crate::call::Lane;
+use crate::clock::millis;
 use crate::error::Outcome;
 use crate::meter::SparseSeries;
 use crate::report::bootstrap::{Blocks, Interval, Pairing, intervals};
 use crate::report::kind::{Ending, Kind, Span};
-use crate::report::quantiles::{QUANTILES, is_shown, millis};
+use crate::report::quantiles::{QUANTILES, is_shown};
 use crate::report::run::{Run, Slice, pick};
 
 /// A quantile of two series.

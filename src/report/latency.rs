@@ -1,11 +1,11 @@
 //! V2 beside V3, from the pools' own books: percentiles as JSON and as a table.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::call::Lane;
+use crate::clock::millis;
 use crate::meter::{MeterSnapshot, Series};
 use crate::report::quantiles::is_shown;
 
@@ -40,10 +40,6 @@ impl LaneLatency {
         let (calls, max_ms) = (total.count(), millis(total.max()));
         Self { calls, p50_ms, p90_ms, p99_ms, p999_ms, max_ms, errors: books.errors() }
     }
-}
-
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
 }
 
 /// The table of both lanes: total time, then what it is made of.

@@ -1,10 +1,9 @@
 //! Response times by lane and outcome: what can be said of them with the calls that there are.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::call::Lane;
+use crate::clock::millis;
 use crate::meter::{Merge, SparseSeries};
 use crate::report::kind::{Ending, Kind, Span};
 use crate::report::run::{Run, pick};
@@ -27,12 +26,6 @@ pub fn shown(series: &SparseSeries, quantile: f64) -> Option<f64> {
 pub fn is_shown(count: u64, quantile: f64) -> bool {
     // 1 - 0.999 is a little more than 0.001; a call more or less is not the point.
     count as f64 * (1.0 - quantile) >= BEYOND * (1.0 - 1e-9)
-}
-
-/// Milliseconds.
-#[must_use]
-pub fn millis(span: Duration) -> f64 {
-    span.as_nanos() as f64 / 1e6
 }
 
 /// A line of a table.
@@ -114,6 +107,8 @@ pub fn split(run: &Run) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

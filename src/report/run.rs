@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::call::Lane;
+use crate::clock::millis;
 use crate::meter::{Merge, Slices, SparseSeries};
 use crate::report::kind::{Kind, Span, Spans, Tag};
-use crate::report::quantiles::millis;
 use crate::report::record::RunRecord;
 
 /// The histograms of one slice: of the calls whose planned arrival was in it.

@@ -84,11 +84,9 @@ impl Verdict {
                 findings.extend(censored(&record.books));
                 findings.extend(cut_short(&record.books));
                 if let Some(offered) = offered_per_s {
-                    let saturated = saturation(record);
-                    is_saturated = saturated.is_some();
-                    let rates = format!("{offered:.1} offered, {achieved_per_s:.1} answered");
-                    let kept_up = || good(format!("open loop, calls a second: {rates}"));
-                    findings.push(saturated.unwrap_or_else(kept_up));
+                    let pace = pace(record, offered, achieved_per_s);
+                    is_saturated = pace.grade == Grade::Invalid;
+                    findings.push(pace);
                 }
                 findings.push(generator(run, record));
             }
@@ -182,8 +180,11 @@ fn cut_short(books: &Books) -> Option<Finding> {
 }
 
 /// Whether the service fell behind, or turned calls away.
-fn saturation(record: &RunRecord) -> Option<Finding> {
-    let invalid = |text| Some(Finding { grade: Grade::Invalid, text });
+fn pace(record: &RunRecord, offered_per_s: f64, achieved_per_s: f64) -> Finding {
+    let invalid = |text| Finding { grade: Grade::Invalid, text };
+    let rates = format!(
+        "open loop, calls a second: {offered_per_s:.1} offered, {achieved_per_s:.1} answered"
+    );
     let of = |outcome: Outcome| record.books.outcomes.get(outcome.as_str()).copied().unwrap_or(0);
     let shed = of(Outcome::Rejected) + of(Outcome::QueueTimeout);
     let share = shed as f64 / record.books.measured().max(1) as f64;
@@ -199,20 +200,21 @@ fn saturation(record: &RunRecord) -> Option<Finding> {
         record.flows.values().filter_map(|flows| flows.get(slice)).map(count).sum()
     };
     // Until the last arrival: after that, any backlog gets smaller.
-    let with_arrivals = (0..slices).rev().find(|slice| sum(*slice, |flow| flow.arrived) > 0)? + 1;
+    let last = (0..slices).rev().find(|slice| sum(*slice, |flow| flow.arrived) > 0);
+    let with_arrivals = last.map_or(0, |last| last + 1);
     let mean = |from: usize, until: usize| {
         let backlog = (from..until).map(|slice| sum(slice, |flow| flow.waiting + flow.running));
         backlog.sum::<u64>() as f64 / (until - from).max(1) as f64
     };
     let (quarter, half) = (with_arrivals / 4, with_arrivals / 2);
     if quarter == 0 {
-        return None;
+        return note(format!("{rates}, in a run too short to tell whether the service kept up"));
     }
     let growth = mean(with_arrivals - quarter, with_arrivals) - mean(quarter, half);
     let arrivals: u64 = (half..with_arrivals).map(|slice| sum(slice, |flow| flow.arrived)).sum();
     let random = 5.0 * (arrivals as f64).sqrt();
     if growth <= random.max(MOST_BACKLOG * arrivals as f64) {
-        return None;
+        return good(rates);
     }
     invalid(format!(
         "saturated: {growth:.0} calls more were waiting at the end than in the middle, so times \

@@ -61,6 +61,33 @@ fn payload_tells_rates_and_memory_of_raw_pipes_and_the_router() {
 }
 
 #[test]
+fn an_app_without_the_command_that_is_measured_is_told_which_one() {
+    let tool = Tool::new();
+    let app = "from poolshift_worker import command\n\n@command(\"greet\")\n\
+               def greet(args, context):\n    return 1\n";
+    tool.write("tiny_app.py", app);
+    tool.write("a.toml", "[worker]\napp = \"tiny_app\"\nenv = { PYTHONPATH = \".\" }\n");
+    for bench in ["dispatch", "payload"] {
+        let ran = tool.run(&["--config", "a.toml", "bench", bench, "--workers", "1"]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        for told in ["calls the command echo", "Unknown command: echo", "the demo app"] {
+            assert!(ran.stderr.contains(told), "{bench}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_interpreter_that_is_missing_is_named() {
+    let tool = Tool::new().with_env("POOLSHIFT__WORKER__PYTHON_PATH", "/no/such/python");
+    for bench in ["memory --import json", "startup --sleep 0", "recovery", "payload", "dispatch"] {
+        let ran = tool.run(&format!("bench {bench}").split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(1), "{bench}: {}", ran.stderr);
+        let last = ran.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("cannot start `/no/such/python"), "{bench}: {last}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     for (args, code, told) in [
         ("bench startup --workers 2", 2, "--sleep <S>|--import <MODULE>"),

@@ -112,6 +112,21 @@ fn python_without_the_app() {
 }
 
 #[test]
+fn an_app_that_cannot_be_forked() {
+    let tool = Tool::new();
+    let app = "import threading\nfrom poolshift_worker import command\n\
+               command(\"nothing\")(lambda args, context: None)\n\
+               threading.Thread(target=threading.Event().wait, name=\"pinger\").start()\n";
+    tool.write("threaded.py", app);
+    let env = "env = { PYTHONPATH = \".\" }";
+    let config = format!("[worker]\napp = \"threaded\"\nstart_method = \"fork\"\n{env}\n");
+    tool.write("poolshift.toml", &config);
+    let (detail, fix) = only(&checks(&tool.run(&["doctor", "--json"])), &["app", "memory"]);
+    assert!(detail.contains("it has started threads (pinger)"), "{detail}");
+    assert!(fix.contains("start_method = \"spawn\"") && !fix.contains("python_path"), "{fix}");
+}
+
+#[test]
 fn a_script_that_is_no_worker() {
     let tool = Tool::new();
     tool.write("bridge.py", "print('Warning: noise on stdout', flush=True)\ninput()\n");

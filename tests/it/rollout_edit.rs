@@ -186,6 +186,7 @@ fn a_changed_byte_and_a_cut_tail_are_found() {
         assert_eq!(ran.code, Some(3));
         assert!(ran.stderr.contains(fault), "{}", ran.stderr);
         assert!(ran.stdout.contains("\"sound\":false"), "{}", ran.stdout);
+        assert_eq!(tool.code_unread(&["rollout", "history", "--verify"]), Some(3));
     }
     // The tool still works, says so, and the gap stays on record.
     let ran = set(&tool, "4");

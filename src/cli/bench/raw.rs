@@ -29,7 +29,9 @@ impl RawWorker {
         max_frame_bytes: usize,
     ) -> Result<Self, Failure> {
         let spawned = spawner.spawn(WorkerId { slot, generation: 1 }).await;
-        let Spawned { reader, writer, process } = spawned.map_err(Failure::Failed)?;
+        let Spawned { reader, writer, process } = spawned.map_err(|cause| {
+            Failure::Failed(format!("cannot start `{}`: {cause}", spawner.command_line()))
+        })?;
         let link = Link::new(reader, writer, max_frame_bytes);
         let mut worker = Self { link, process };
         match worker.call("ping", &Args::default()).await {

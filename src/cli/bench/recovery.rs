@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use poolshift::clock::{Clock, Moment};
+use poolshift::clock::{Clock, Moment, millis};
 use poolshift::config::{Config, StartMethod};
 use poolshift::v3_pool::V3Pool;
 use poolshift::{Answer, Args, Call, Outcome, Pool, WorkerId};
@@ -139,7 +139,7 @@ impl Calls {
 }
 
 fn figures(mut times: Vec<Duration>, calls: &Calls, method: StartMethod) -> Value {
-    let mut ms = |q| quantile(&mut times, q).as_secs_f64() * 1e3;
+    let mut ms = |q| millis(quantile(&mut times, q));
     let (p50, p90, p99, max) = (ms(0.5), ms(0.9), ms(0.99), ms(1.0));
     json!({
         "start_method": method.as_str(),

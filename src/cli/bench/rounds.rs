@@ -77,6 +77,9 @@ impl Field {
             let worker = RawWorker::start(&spawner, slot, config.worker.max_frame_bytes);
             raw.push(worker.await?);
         }
+        if let Some(worker) = raw.first_mut() {
+            worker.call("echo", &Args::default()).await.map_err(no_echo)?;
+        }
         // legacy begin
         // V2 starts its workers one after the other; measuring begins when all are there.
         shim.router().legacy().ready(config.v2.size).await.map_err(Failure::failed)?;
@@ -173,6 +176,15 @@ impl Field {
             worker.end().await;
         }
     }
+}
+
+/// What is measured is the way to a command and back, so the command has to be there.
+fn no_echo(failure: Failure) -> Failure {
+    let Failure::Failed(cause) = failure else { return failure };
+    Failure::Failed(format!(
+        "this bench calls the command echo, and the configured app does not answer it ({cause}); \
+         add one that returns its args, or leave [worker] out of the config to use the demo app"
+    ))
 }
 
 /// Everything to V3, after a look at rules none of which is about these calls.

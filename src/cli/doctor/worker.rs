@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use poolshift::clock::Clock;
-use poolshift::config::{Config, WorkerProgram};
+use poolshift::clock::{Clock, millis};
+use poolshift::config::{Config, StartMethod, WorkerProgram};
 use poolshift::pool::WorkerId;
 use poolshift::worker::link::{Link, LinkError, Progress};
 use poolshift::worker::process::ProcessSpawner;
@@ -55,7 +55,14 @@ pub(super) async fn probe(config: &Config) -> (Vec<Check>, Option<Probed>) {
         Ok(spawned) => spawned,
         Err(error) => {
             let detail = format!("cannot run `{}`: {error}", spawner.command_line());
-            return (vec![Check::bad("app", detail, "set [worker] python_path")], None);
+            // Python itself has been tried before: what is wrong is in the error.
+            let fix = match config.worker.start_method {
+                StartMethod::Fork => {
+                    "mend what its last lines say, or set [worker] start_method = \"spawn\""
+                }
+                StartMethod::Spawn | StartMethod::Auto => "as the error says",
+            };
+            return (vec![Check::bad("app", detail, fix)], None);
         }
     };
     let process = spawned.process;
@@ -135,7 +142,7 @@ async fn echo(link: &mut WorkerLink, pong: &Pong, limit: Duration) -> Check {
     let clock = Clock::start();
     let asked = tokio::time::timeout(limit, ask(link, command, &args)).await;
     let took = clock.now().since(poolshift::clock::Moment::ZERO);
-    let took_ms = took.as_secs_f64() * 1e3;
+    let took_ms = millis(took);
     match asked {
         Ok(Ok(reply)) if !large || reply.contains(&text) => {
             Check::good("frame", format!("{command} of {bytes} bytes came back in {took_ms:.1} ms"))

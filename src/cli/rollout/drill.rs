@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use poolshift::Lane;
-use poolshift::clock::{Clock, Moment};
+use poolshift::clock::{Clock, Moment, millis};
 use poolshift::router::draft::Action;
 use poolshift::router::edit::{Change, edit};
 use poolshift::router::paths::RolloutPaths;
@@ -57,18 +57,21 @@ pub(super) async fn drill(
     let drill = Drill { at: Clock::wall(), took_ms };
     // Also one that failed: the ramp must not go on by an older, better one.
     shelf::keep_drill(paths, drill).map_err(Failure::failed)?;
-    let (at, took_ms) = (text(drill.at), took.as_secs_f64() * 1e3);
-    if as_json {
+    let (at, took_ms) = (text(drill.at), millis(took));
+    let told = if as_json {
         stdout::json(&json!({
             "processes": processes, "took_ms": took_ms, "heard": heard, "at": at,
-        }))?;
+        }))
     } else if heard {
         stdout::line(&format!(
             "the kill switch works: {processes} processes decided otherwise within {took_ms:.1} ms"
-        ))?;
-    }
+        ))
+    } else {
+        Ok(())
+    };
+    // The gate first: it holds for a reader who has gone, too.
     match heard {
-        true => Ok(()),
+        true => told,
         false => Err(Failure::Gate(format!(
             "the kill switch was not heard by every process within {:?}; `poolshift rollout show` \
              tells which one lags",

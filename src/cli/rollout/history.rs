@@ -40,7 +40,17 @@ pub(super) fn history(
     let file = bytes.as_deref().map(RolloutFile::read).and_then(Result::ok);
     audit.compare(file.as_ref());
     let skipped = args.last.map_or(0, |last| audit.lines.len().saturating_sub(last.get()));
-    let lines = &audit.lines[skipped..];
+    let told = tell(paths, &audit, &audit.lines[skipped..], as_json);
+    // The audit first: it is judged for a reader who has gone, too.
+    if args.verify { verdict(&audit, as_json).and(told) } else { told }
+}
+
+fn tell(
+    paths: &RolloutPaths,
+    audit: &Audit,
+    lines: &[AuditLine],
+    as_json: bool,
+) -> Result<(), Failure> {
     if as_json {
         let faults: Vec<String> = audit.faults.iter().map(ToString::to_string).collect();
         stdout::json(&json!({
@@ -57,7 +67,7 @@ pub(super) fn history(
             stdout::aside(&format!("{what} in {}", paths.audit().display()));
         }
     }
-    if args.verify { verdict(&audit, as_json) } else { Ok(()) }
+    Ok(())
 }
 
 fn describe(line: &AuditLine) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolshift::clock::Clock;
+use poolshift::clock::{Clock, millis};
 use poolshift::shim::board::{Board, StatusBoard};
 use poolshift::shim::status::ProcessStatus;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(super) async fn wait(
                 let unknown = unreadable.iter().map(|(pid, why)| format!("process {pid}? {why}"));
                 let behind: Vec<String> = behind.chain(unknown).collect();
                 if behind.is_empty() {
-                    let (processes, waited_ms) = (live.len(), waited.as_secs_f64() * 1e3);
+                    let (processes, waited_ms) = (live.len(), millis(waited));
                     return Ok(Waited { processes, waited_ms });
                 }
                 behind.join("; ")

@@ -1,6 +1,6 @@
 //! The line of output that each line of input gets.
 
-use poolshift::clock::Moment;
+use poolshift::clock::{Moment, millis};
 use poolshift::router::Routed;
 use poolshift::router::policy::Reason;
 use poolshift::{Call, CallError, Lane};
@@ -62,7 +62,6 @@ pub(super) fn answered(caller: &Caller, routed: &Routed, first: Moment) -> Strin
         _ => None,
     };
     let timing = answer.timing;
-    let millis = |span: std::time::Duration| span.as_secs_f64() * 1e3;
     print(&Output {
         id: Some(&caller.id),
         command: Some(&caller.command),

@@ -55,12 +55,13 @@ fn tell(report: &ShadowReport, telling: &Telling, as_json: bool) -> Result<(), F
             .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
         stdout::aside(&format!("wrote {}", path.display()));
     }
-    match (as_json, telling.rules) {
-        (true, _) => stdout::json(report)?,
-        (false, true) => stdout::text(&report.proposals)?,
-        (false, false) => stdout::text(&report.text())?,
-    }
-    telling.max_mismatch.map_or(Ok(()), |limit| gate(report, limit))
+    let told = match (as_json, telling.rules) {
+        (true, _) => stdout::json(report),
+        (false, true) => stdout::text(&report.proposals),
+        (false, false) => stdout::text(&report.text()),
+    };
+    // The gate first: it holds for a reader who has gone, too.
+    telling.max_mismatch.map_or(Ok(()), |limit| gate(report, limit)).and(told)
 }
 
 fn gate(report: &ShadowReport, limit: Percent) -> Result<(), Failure> {

@@ -1,11 +1,12 @@
 //! Response times against log(1/(1-q)): each further nine is as wide as the one before, so that
 //! tails can be seen.
 
+use crate::clock::millis;
 use crate::meter::SparseSeries;
 use crate::report::chart::panel::{LEFT, RIGHT, WIDTH, upright_axis};
 use crate::report::chart::scale::{Scale, round_down, round_up};
 use crate::report::chart::svg::{drawing, label, line, polyline};
-use crate::report::quantiles::{is_shown, millis};
+use crate::report::quantiles::is_shown;
 
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 300.0;

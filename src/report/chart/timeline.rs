@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::call::Lane;
+use crate::clock::millis;
 use crate::meter::SparseSeries;
 use crate::report::chart::panel::{LEFT, RIGHT, WIDTH, shades, time_axis, upright_axis};
 use crate::report::chart::scale::{Scale, round_down, round_up};
 use crate::report::chart::svg::{drawing, label, polyline, rect, steps};
 use crate::report::kind::Span;
-use crate::report::quantiles::millis;
 use crate::report::record::{Flow, Mark, RunRecord};
 use crate::report::run::{Run, pick};
 

@@ -4,6 +4,7 @@ mod sections;
 
 use std::fmt::Write as _;
 
+use crate::clock::millis;
 use crate::report::chart::quantiles::{self, Curve};
 use crate::report::chart::{gantt, split, timeline};
 use crate::report::compare::Comparison;
@@ -13,7 +14,6 @@ use crate::report::html::sections::{
 };
 use crate::report::kind::Span;
 use crate::report::markup::{STYLE, escaped, utc};
-use crate::report::quantiles::millis;
 use crate::report::record::{ClockKind, LeftOut, Origin, RunRecord};
 use crate::report::run::Run;
 use crate::report::verdict::Verdict;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::clock::millis;
 use crate::meter::Series;
 use crate::report::markup::utc;
 use crate::report::quantiles::is_shown;
@@ -248,11 +249,10 @@ impl Rate {
 impl Times {
     fn of(series: &Series) -> Self {
         let calls = series.count();
-        let millis = |quantile: f64| {
-            is_shown(calls, quantile).then(|| series.quantile(quantile).as_secs_f64() * 1e3)
-        };
-        let max_ms = (calls > 0).then(|| series.max().as_secs_f64() * 1e3);
-        let (p50_ms, p90_ms, p99_ms) = (millis(0.5), millis(0.9), millis(0.99));
+        let shown =
+            |quantile: f64| is_shown(calls, quantile).then(|| millis(series.quantile(quantile)));
+        let max_ms = (calls > 0).then(|| millis(series.max()));
+        let (p50_ms, p90_ms, p99_ms) = (shown(0.5), shown(0.9), shown(0.99));
         Self { calls, p50_ms, p90_ms, p99_ms, max_ms }
     }
 }

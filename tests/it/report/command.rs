@@ -103,6 +103,8 @@ fn a_regression_beyond_what_is_allowed_exits_3_and_names_the_quantile() {
         "verdict first: {head}"
     );
     assert_eq!(compare("slow.hlog", "50").code, Some(0));
+    let gate = ["report", "a.hlog", "slow.hlog", "--max-regression", "10", "--json"];
+    assert_eq!([&gate[..5], &gate].map(|args| tool.code_unread(args)), [Some(3); 2]);
     // The other way round it is faster, which is no regression.
     let faster = tool.run(&["report", "slow.hlog", "a.hlog", "--max-regression", "10"]);
     assert_eq!(faster.code, Some(0), "{}", faster.stderr);

@@ -77,6 +77,25 @@ fn a_backlog_that_grows_is_named_saturated_and_one_that_does_not_is_not() {
 }
 
 #[test]
+fn a_run_too_short_to_show_a_backlog_is_not_said_to_have_kept_up() {
+    let with_calls = |calls: u32| {
+        let mut recorder = recorder();
+        for n in 0..calls {
+            let planned = MS * n;
+            let wait = MS * 2000 - planned;
+            Sketch { wait, ..Sketch::ok(Lane::V2, planned, MS) }.told_to(&mut recorder);
+        }
+        let run = close(recorder, 1000.0);
+        (Verdict::of(&run).is_saturated, worst(&run))
+    };
+    let (is_saturated, (grade, text)) = with_calls(300);
+    assert!(!is_saturated && grade == Grade::Note, "{text}");
+    assert!(text.ends_with("answered, in a run too short to tell whether the service kept up"));
+    // Long enough to tell: nothing was answered while calls arrived.
+    assert!(with_calls(1500).0);
+}
+
+#[test]
 fn calls_that_are_turned_away_are_saturation_too() {
     let mut recorder = recorder();
     for n in 0..3000 {

@@ -137,6 +137,7 @@ fn a_gate_holds_above_its_percentage_and_where_nothing_is_known() {
     let tool = filled();
     for (limit, code) in [("35.2", 3), ("35.3", 0), ("100", 0)] {
         let ran = tool.run(&["shadow", "report", "--max-mismatch", limit]);
+        assert_eq!(tool.code_unread(&["shadow", "report", "--max-mismatch", limit]), ran.code);
         assert_eq!(ran.code, Some(code), "{limit}: {}", ran.stderr);
     }
     let mut empty = open(&tool.path("empty"), MIB).unwrap();

@@ -32,7 +32,7 @@ pub(super) fn simulate(config: &Config, args: SimulateArgs, as_json: bool) -> Re
     let reasons: Vec<&str> =
         replayed.verdict.reasons().map(|finding| finding.reason.as_str()).collect();
     let e_value = replayed.verdict.reasons().map(|finding| finding.value.exp()).reduce(f64::max);
-    if as_json {
+    let told = if as_json {
         let verdict =
             if replayed.completed { "complete" } else { replayed.verdict.verdict.as_str() };
         stdout::json(&json!({
@@ -48,15 +48,16 @@ pub(super) fn simulate(config: &Config, args: SimulateArgs, as_json: bool) -> Re
             "calls": { "own": replayed.own, "borrowed": replayed.borrowed,
                        "unknown": replayed.unknown, "skipped": skipped },
             "findings": replayed.verdict.findings,
-        }))?;
+        }))
     } else {
-        tell(&replayed, &reasons, skipped)?;
-    }
+        tell(&replayed, &reasons, skipped)
+    };
+    // The gate first: it holds for a reader who has gone, too.
     if replayed.verdict.verdict == Says::Rollback {
         let (step, at) = (name(replayed.verdict.position), replayed.at_s);
         return Err(Failure::Gate(format!("it would have rolled back at {step}, {at:.0} s in")));
     }
-    Ok(())
+    told
 }
 
 fn tell(replayed: &Replayed, reasons: &[&str], skipped: u64) -> Result<(), Failure> {

@@ -99,10 +99,10 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
         gauntlet::keep(&config, build, &args.files, &evidence.tally)?;
     }
     let report = ShadowReport::of(&evidence);
-    tell(&report, &args.telling, json)?;
+    let told = tell(&report, &args.telling, json);
     match report.pairs.compared {
         0 => Err(nothing_compared(&report.pairs)),
-        _ => Ok(()),
+        _ => told,
     }
 }
 
