@@ -81,6 +81,7 @@ impl Verdict {
             None => findings.push(note("the log has no record beside it: histograms only")),
             Some(record) => {
                 findings.push(conserved(record, total));
+                findings.extend(empty(&record.books));
                 findings.extend(censored(&record.books));
                 findings.extend(cut_short(&record.books));
                 if let Some(offered) = offered_per_s {
@@ -119,6 +120,12 @@ fn good(text: impl Into<String>) -> Finding {
 
 fn note(text: impl Into<String>) -> Finding {
     Finding { grade: Grade::Note, text: text.into() }
+}
+
+/// Of a run without calls, as when every line was bad, nothing can be said.
+fn empty(books: &Books) -> Option<Finding> {
+    let text = "no call was made, so nothing was measured".to_owned();
+    (books.submitted == 0).then_some(Finding { grade: Grade::Invalid, text })
 }
 
 /// The conservation line.

@@ -34,7 +34,8 @@ pub(super) struct Leader {
 enum Kin {
     /// We can: it is our child.
     Child,
-    /// Its parent can, which is our child.
+    /// Its parent can, which is our child. Once that is dead, whoever adopts it reaps it at its
+    /// exit: from then until its pidfd is seen readable, its id may be somebody else's.
     Grandchild(Arc<Parent>),
 }
 
@@ -106,7 +107,8 @@ impl Leader {
         }
     }
 
-    /// Does something by the leader's id, while that is surely its own.
+    /// Does something by the leader's id, while that is its own; of an orphaned grandchild, as far
+    /// as is known here.
     pub(super) fn while_it_lives<T>(&self, what: impl FnOnce(i32) -> T) -> Option<T> {
         let guarded = self.lock();
         guarded.is_some().then(|| what(self.pid.as_raw_pid()))

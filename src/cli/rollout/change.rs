@@ -160,8 +160,10 @@ fn tell(
         stdout::aside("note: the kill switch is on; the share counts from `rollout unkill` on");
     }
     let file = paths.file().display();
-    let (was, is) =
-        (before.as_ref().map_or("no file that can be read".to_owned(), standing), standing(after));
+    let (was, is) = (
+        before.as_ref().map_or("missing, or could not be read".to_owned(), standing),
+        standing(after),
+    );
     stdout::line(&match (dry_run, written) {
         (true, true) => format!("{file} would become {is}; is {was}"),
         (false, true) => format!("{file} is now {is}; was {was}"),

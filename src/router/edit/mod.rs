@@ -71,8 +71,8 @@ pub struct Changed {
 
 /// Changes a rollout file. With `dry` nothing is written, and the lock is not taken.
 ///
-/// Dropped while it waits for the lock, nothing has happened; after that the change is made to
-/// its end, on a thread that may wait for the disk.
+/// Dropped while it waits for the lock, nothing has changed; after that the change is made to its
+/// end, on a thread that may wait for the disk.
 ///
 /// # Errors
 /// If the change is refused or cannot be written; the file and its audit are then as they were.
@@ -96,7 +96,7 @@ pub async fn edit(paths: &RolloutPaths, change: &Change, dry: bool) -> Result<Ch
         Err(_) => {}
         Ok(()) => give_away(folder, folder_of(folder)),
     }
-    let lock = lock(paths).await?;
+    let (lock, file) = (lock(paths).await?, paths.file());
     let (paths, change) = (paths.clone(), change.clone());
     let changed = tokio::task::spawn_blocking(move || {
         let editor = Editor::read(&paths)?;
@@ -108,7 +108,10 @@ pub async fn edit(paths: &RolloutPaths, change: &Change, dry: bool) -> Result<Ch
         Ok(decided.changed)
     });
     // Dropped here: the change is made, and nobody hears of it.
-    changed.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    changed.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(EditError::unwritable(file, io::Error::other("the runtime has ended"))),
+    })
 }
 
 /// Reads the rollout file, if there is one.

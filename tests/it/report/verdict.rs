@@ -27,6 +27,13 @@ fn a_quiet_run_is_valid_and_says_what_it_achieved() {
 }
 
 #[test]
+fn a_run_without_calls_is_not_called_valid() {
+    let (grade, text) = worst(&close(recorder(), 1000.0));
+    assert_eq!(grade, Grade::Invalid);
+    assert!(text.contains("no call was made"), "{text}");
+}
+
+#[test]
 fn a_generator_that_is_late_itself_makes_the_times_invalid() {
     let late = |lag: Duration, service: Duration| {
         let mut recorder = recorder();
