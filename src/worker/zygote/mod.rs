@@ -138,8 +138,9 @@ impl Zygote {
         let command = self.command.for_parent(&self.warmth.preload);
         let (guardian, python) = (Arc::clone(&self.guardian), self.command.python_path.clone());
         let guardian = move || Guardian::kept_in(&guardian, &python).map(Arc::clone);
-        let starting = Parent::start(command, guardian, self.stderr_through);
-        let starting = in_time(starting, self.warmth.limit);
+        // Less than its workers have, who wait for it: its error comes before theirs, and says why.
+        let limit = self.warmth.limit.mul_f64(0.9);
+        let starting = Parent::start(command, guardian, self.stderr_through, limit);
         // Weak, so that nobody waits for a parent of workers that nobody wants any more.
         let keeper = tokio::spawn(keep(Arc::downgrade(self), starting, sender)).abort_handle();
         Attempt { outcome, keeper }
@@ -190,17 +191,6 @@ async fn keep(
     if let Some(zygote) = zygote.upgrade() {
         zygote.replace(&parent, &exit);
     }
-}
-
-async fn in_time(
-    starting: impl Future<Output = Result<Parent, String>>,
-    limit: Duration,
-) -> Result<Parent, String> {
-    tokio::time::timeout(limit, starting).await.unwrap_or_else(|_| {
-        Err(format!(
-            "the warm parent had not imported everything within startup_timeout = {limit:?}"
-        ))
-    })
 }
 
 /// A worker's pipes: the host's ends, and the worker's.

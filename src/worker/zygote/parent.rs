@@ -52,11 +52,13 @@ pub(super) enum Unforked {
 }
 
 impl Parent {
-    /// Starts one and waits until it has imported everything. Dropped before, it is ended.
+    /// Starts one and waits until it has imported everything. Dropped before, it is ended; as it
+    /// is, with a word of what it was doing, after so long.
     pub(super) async fn start(
         command: Command,
         guardian: impl FnOnce() -> io::Result<Arc<Guardian>> + Send + 'static,
         stderr_through: bool,
+        limit: Duration,
     ) -> Result<Self, String> {
         let (control, theirs) = Control::pair().map_err(|error| explain(&error))?;
         // Dropped here: the spawner thread finds nobody to give the process to, and ends it.
@@ -70,14 +72,17 @@ impl Parent {
         thread
             .spawn(move || talk(&control, queue, ready))
             .map_err(|error| format!("no thread to talk with the warm parent: {error}"))?;
+        let up = async {
+            tokio::select! {
+                biased;
+                Ok(()) = told => Ok(()),
+                exit = process.exited() => Err(stillborn(&exit, &process.stderr_tail())),
+            }
+        };
         // Dropped here: so is the process, which ends it, and that ends the thread.
-        tokio::select! {
-            biased;
-            Ok(()) = told => {
-                Ok(Self { process, guardian, jobs, has_forked: AtomicBool::new(false) })
-            },
-            exit = process.exited() => Err(stillborn(&exit, &process.stderr_tail())),
-        }
+        let up = tokio::time::timeout(limit, up).await;
+        up.unwrap_or_else(|_| Err(unready(limit, &process)))?;
+        Ok(Self { process, guardian, jobs, has_forked: AtomicBool::new(false) })
     }
 
     /// Forks a worker that is given these arguments and these ends of its pipes.
@@ -173,6 +178,19 @@ fn talk(control: &Control, jobs: mpsc::Receiver<Job>, ready: oneshot::Sender<()>
     if up && ready.send(()).is_ok() {
         jobs.into_iter().for_each(|job| job(control));
     }
+}
+
+/// While it lives: whether it computes, waits or reads from a disk tells what to look at.
+fn unready(limit: Duration, process: &PythonProcess) -> String {
+    let state = process.state().map_or(String::new(), |state| format!("; it was {state}"));
+    let said = match process.stderr_tail() {
+        said if said.is_empty() => "it wrote nothing to stderr".to_owned(),
+        said => format!("its last stderr lines:\n  {}", said.replace('\n', "\n  ")),
+    };
+    format!(
+        "the warm parent had not imported everything within {limit:?}, nine tenths of \
+         startup_timeout{state}; {said}"
+    )
 }
 
 fn stillborn(exit: &str, stderr: &str) -> String {

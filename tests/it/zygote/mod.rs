@@ -213,6 +213,18 @@ async fn what_a_parent_cannot_do_is_told_or_workers_are_spawned() {
 }
 
 #[tokio::test]
+async fn a_parent_that_does_not_come_up_in_time_is_told_with_what_it_was_doing() {
+    let mut rig = Rig::new(StartMethod::Fork).with_fault("slow");
+    rig.config.v3.startup_timeout = Duration::from_secs(6);
+    let refused = rig.pool().await.unwrap_err();
+    let late = "the warm parent had not imported everything within 5.4s";
+    for told in [late, "it was sleeping", "waiting for a licence"] {
+        assert!(refused.contains(told), "{told}: {refused}");
+    }
+    gone(rig.imports()[0]).await;
+}
+
+#[tokio::test]
 async fn a_parent_without_a_program_is_told() {
     let mut rig = Rig::new(StartMethod::Fork);
     rig.config.worker.python_path = "/no/such/python".to_owned();
