@@ -5,6 +5,7 @@
 //! alters them where the bug lies; [`switch`] does the same to the router. The stories are those
 //! of worker pools that lost calls in production.
 
+pub(crate) mod catalogue;
 pub mod machine;
 pub mod switch;
 pub mod trigger;
@@ -16,6 +17,7 @@ use poolshift::v2_session_pool::machine::{SessionMachine, SessionQueues};
 use poolshift::v3_pool::machine::{QueueMachine, SharedQueue};
 
 use crate::options::Options;
+use crate::planted::catalogue::catalogue;
 use crate::planted::machine::Planted;
 use crate::planted::switch::PlantedSwitch;
 use crate::planted::trigger::Trigger;
@@ -27,28 +29,9 @@ use crate::world::{Product, Rig};
 /// Says each bug once: its name, what must happen for it to show, and its story.
 macro_rules! bugs {
     ($($bug:ident $name:literal [$($trigger:ident)*] $story:literal;)*) => {
-        /// A planted bug.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Bug {
-            $(#[doc = $story] $bug,)*
-        }
+        catalogue! { Bug { $($bug $name $story;)* } }
 
         impl Bug {
-            /// Every bug.
-            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$bug),*];
-
-            /// Its name in reports.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$bug => $name,)* }
-            }
-
-            /// What somebody did wrong.
-            #[must_use]
-            pub const fn story(self) -> &'static str {
-                match self { $(Self::$bug => $story,)* }
-            }
-
             /// What must happen for it to show; each of them, in one run.
             #[must_use]
             pub const fn triggers(self) -> &'static [Trigger] {

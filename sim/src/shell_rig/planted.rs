@@ -11,50 +11,25 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::planted::Kill;
+use crate::planted::catalogue::catalogue;
 use crate::shell_rig::plan::RigOptions;
 use crate::shell_rig::run::run;
 use crate::shell_rig::unnoticed;
 
-/// Says each bug once: its name and its story.
-macro_rules! bugs {
-    ($($bug:ident $name:literal $story:literal;)*) => {
-        /// A planted bug.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum ShadowBug {
-            $(#[doc = $story] $bug,)*
-        }
-
-        impl ShadowBug {
-            /// Every bug.
-            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$bug),*];
-
-            /// Its name in reports.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$bug => $name,)* }
-            }
-
-            /// What somebody did wrong.
-            #[must_use]
-            pub const fn story(self) -> &'static str {
-                match self { $(Self::$bug => $story,)* }
-            }
-        }
-    };
-}
-
-bugs! {
-    AnswerTold "shadow_answer_told" "a shadow's answer is given to the next caller";
-    FaultTold "shadow_fault_told" "a shadow's fault is told to the next call of its session";
-    CallerWaits "shadow_waited_for" "an answer waits for the shadows that run";
-    CallerHurried "shadow_budget_shared" "a call that is shadowed has a shadow's time";
-    RunAsCall "shadow_run_as_call" "a shadow is a call like others, with its caller's id";
-    Saved "shadow_saved" "what a shadow changes is saved in its caller's session";
-    RunAtHome "shadow_run_at_home" "control's lane runs the shadow of its own call";
-    RunTwice "shadow_run_twice" "a shadow is run a second time";
-    RunFirst "shadow_run_first" "a shadow runs while its caller still waits";
-    OfWrite "shadow_of_write" "writes are shadowed, too";
-    OfLeaver "shadow_of_leaver" "a call whose caller has left is shadowed";
+catalogue! {
+    ShadowBug {
+        AnswerTold "shadow_answer_told" "a shadow's answer is given to the next caller";
+        FaultTold "shadow_fault_told" "a shadow's fault is told to the next call of its session";
+        CallerWaits "shadow_waited_for" "an answer waits for the shadows that run";
+        CallerHurried "shadow_budget_shared" "a call that is shadowed has a shadow's time";
+        RunAsCall "shadow_run_as_call" "a shadow is a call like others, with its caller's id";
+        Saved "shadow_saved" "what a shadow changes is saved in its caller's session";
+        RunAtHome "shadow_run_at_home" "control's lane runs the shadow of its own call";
+        RunTwice "shadow_run_twice" "a shadow is run a second time";
+        RunFirst "shadow_run_first" "a shadow runs while its caller still waits";
+        OfWrite "shadow_of_write" "writes are shadowed, too";
+        OfLeaver "shadow_of_leaver" "a call whose caller has left is shadowed";
+    }
 }
 
 /// A shadow's time where a call is given it: shorter than the work of most.

@@ -6,22 +6,15 @@ use poolshift::Args;
 use poolshift::config::Config;
 use serde_json::{Value, json};
 
-use crate::cli::bench::rounds::{Field, Kind, Round};
+use crate::cli::bench::rounds::{Field, Kind, Load, Round};
 use crate::cli::bench::{median, ratios};
 use crate::cli::failure::Failure;
 use crate::cli::{progress, stdout};
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DispatchArgs {
-    /// Workers of each lane, and of the raw baseline
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: u16,
-    /// Callers of the pools, each in a closed loop
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    callers: u16,
-    /// Rounds of each kind
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
+    #[command(flatten)]
+    load: Load,
 }
 
 pub(crate) async fn dispatch(
@@ -29,24 +22,24 @@ pub(crate) async fn dispatch(
     args: DispatchArgs,
     json: bool,
 ) -> Result<(), Failure> {
-    let workers = usize::from(args.workers);
+    let workers = usize::from(args.load.workers);
     config.v2.size = workers; // legacy
     (config.v3.size, config.v3.min_ready) = (workers, workers);
-    let (callers, echoed) = (usize::from(args.callers), Args::parse("{\"x\":1}")?);
+    let (callers, echoed) = (usize::from(args.load.callers), Args::parse("{\"x\":1}")?);
     let mut field = Field::start(&config).await?;
     let kinds = [Kind::Raw, Kind::V2, Kind::V3, Kind::Router];
     let lone = [Kind::Raw, Kind::RawInTurn, Kind::Router];
-    let total = u64::from(args.rounds) * (kinds.len() + lone.len()) as u64;
+    let total = u64::from(args.load.rounds) * (kinds.len() + lone.len()) as u64;
     let bar = progress::bar(total);
     let mut rounds: [Vec<Round>; 4] = Default::default();
     let mut alone: [Vec<Round>; 3] = Default::default();
-    for _ in 0..args.rounds {
+    for _ in 0..args.load.rounds {
         for (kind, rounds) in kinds.into_iter().zip(&mut rounds) {
             rounds.push(field.round(kind, callers, &echoed).await?);
             bar.inc(1);
         }
     }
-    for _ in 0..args.rounds {
+    for _ in 0..args.load.rounds {
         for (kind, rounds) in lone.into_iter().zip(&mut alone) {
             rounds.push(field.round(kind, 1, &echoed).await?);
             bar.inc(1);

@@ -7,7 +7,7 @@ use poolshift::config::Config;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::cli::bench::rounds::{Field, Kind, Round};
+use crate::cli::bench::rounds::{Field, Kind, Load, Round};
 use crate::cli::bench::{median, ratios, resident};
 use crate::cli::failure::Failure;
 use crate::cli::{progress, stdout};
@@ -26,15 +26,8 @@ pub(crate) struct PayloadArgs {
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = bytes)]
     #[arg(default_values = ["1MB", "10MB"])]
     size: Vec<usize>,
-    /// Workers of V3, and of the raw baseline
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: u16,
-    /// Callers of the router, each in a closed loop
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    callers: u16,
-    /// Rounds of each kind and size
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
+    #[command(flatten)]
+    load: Load,
 }
 
 /// Rounds of one kind.
@@ -50,7 +43,7 @@ pub(crate) async fn payload(
     args: PayloadArgs,
     json: bool,
 ) -> Result<(), Failure> {
-    let (workers, callers) = (usize::from(args.workers), usize::from(args.callers));
+    let (workers, callers) = (usize::from(args.load.workers), usize::from(args.load.callers));
     let largest = args.size.iter().max().expect("there is a default");
     config.v2.size = 1; // legacy
     (config.v3.size, config.v3.min_ready) = (workers, workers);
@@ -59,12 +52,12 @@ pub(crate) async fn payload(
     config.worker.max_frame_bytes = config.worker.max_frame_bytes.max(largest + ENVELOPE);
     let mut field = Field::start(&config).await?;
     let idle = warm(&mut field, callers).await?;
-    let bar = progress::bar(u64::from(args.rounds) * args.size.len() as u64 * 2);
+    let bar = progress::bar(u64::from(args.load.rounds) * args.size.len() as u64 * 2);
     let (mut sizes, mut forgets) = (Vec::new(), true);
     for &size in &args.size {
         let echoed = long_args(size)?;
         let mut all: [Rounds; 2] = Default::default();
-        for _ in 0..args.rounds {
+        for _ in 0..args.load.rounds {
             for (kind, of_kind) in KINDS.into_iter().zip(&mut all) {
                 forgets &= resident::forget_peak();
                 of_kind.rounds.push(field.round(kind, callers, &echoed).await?);

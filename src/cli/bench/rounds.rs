@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args as ClapArgs;
 use poolshift::clock::{Clock, Moment};
 use poolshift::config::Config;
 use poolshift::router::file::RolloutFile;
@@ -21,6 +22,20 @@ const ROUND: Duration = Duration::from_secs(2);
 
 /// As many rules as a rollout of a large service has.
 const RULES: usize = 20;
+
+/// How many of each there are.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Load {
+    /// Workers of each pool, and of the raw baseline
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) workers: u16,
+    /// Callers of the pools, each in a closed loop
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) callers: u16,
+    /// Rounds of each kind
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) rounds: u16,
+}
 
 /// Who is measured.
 #[derive(Clone, Copy, PartialEq)]
