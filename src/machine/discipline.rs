@@ -25,8 +25,9 @@ pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
     /// Whether one more call may wait.
     fn has_room(&self) -> bool;
 
-    /// The call waits; one that comes back from a worker takes its old place.
-    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>);
+    /// The call waits, for the slot that it was admitted to if there is one; one that comes back
+    /// from a worker takes its old place.
+    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>, slot: Option<u32>);
 
     /// Takes the call that the free worker in `slot` serves next.
     fn next_for(&mut self, slot: u32) -> Option<Ticket>;

@@ -64,7 +64,18 @@ impl<K: Clone + Ord + Hash, V> IdleMap<K, V> {
 
     /// Uses the key at this moment, and says when it was used before.
     pub fn touch_again(&mut self, key: &K, at: Moment) -> Option<(Moment, &mut V)> {
+        self.touch_as(key, |_| at)
+    }
+
+    /// Changes the key's value and uses it at the moment that the change gives; says when it was
+    /// used before.
+    pub fn touch_as(
+        &mut self,
+        key: &K,
+        change: impl FnOnce(&mut V) -> Moment,
+    ) -> Option<(Moment, &mut V)> {
         let entry = self.entries.get_mut(key)?;
+        let at = change(&mut entry.value);
         let before = std::mem::replace(&mut entry.last_used, at);
         if at < entry.noted {
             self.order.remove(&(entry.noted, key.clone()));

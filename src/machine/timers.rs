@@ -36,6 +36,20 @@ impl<K: Copy + Ord + Hash> Timers<K> {
         }
     }
 
+    /// As [`Self::set`] for a key whose deadline is kept elsewhere, in `due`: not looked up, since
+    /// there may be many such keys. One key's deadline is kept in one place only.
+    pub fn move_to(&mut self, key: K, due: &mut Option<Moment>, at: Moment) {
+        self.forget(key, due.replace(at));
+        self.queue.insert((at, key));
+    }
+
+    /// Forgets the deadline of a key that was kept elsewhere.
+    pub fn forget(&mut self, key: K, due: Option<Moment>) {
+        if let Some(at) = due {
+            self.queue.remove(&(at, key));
+        }
+    }
+
     /// The earliest deadline.
     #[must_use]
     pub fn earliest(&self) -> Option<Moment> {
@@ -48,7 +62,8 @@ impl<K: Copy + Ord + Hash> Timers<K> {
         if at > now {
             return None;
         }
-        self.clear(key);
+        self.queue.pop_first();
+        self.due.remove(&key);
         Some(key)
     }
 }

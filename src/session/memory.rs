@@ -147,16 +147,13 @@ impl SessionStore for MemoryStore {
 
     fn close(&self, session: &SessionId) {
         let mut shelf = self.lock();
-        let Some(entry) = shelf.sessions.get_mut(session) else { return };
-        entry.in_flight = entry.in_flight.saturating_sub(1);
-        if entry.in_flight > 0 {
-            return;
-        }
-        let (last_began, ended) = (entry.last_began, entry.ended);
-        if ended {
+        let over = |entry: &mut Session| {
+            entry.in_flight = entry.in_flight.saturating_sub(1);
+            if entry.in_flight > 0 { Moment::NEVER } else { entry.last_began }
+        };
+        let entry = shelf.sessions.touch_as(session, over);
+        if entry.is_some_and(|(_, entry)| entry.in_flight == 0 && entry.ended) {
             shelf.sessions.remove(session);
-        } else {
-            shelf.sessions.touch(session, last_began);
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::call::{Call, SessionId};
 use crate::clock::Moment;
 use crate::error::Refusal;
-use crate::session::commands::{Commands, SaveRule, Source};
+use crate::session::commands::{Commands, LoadRule, SaveRule, Source};
 use crate::session::marks::SaveMarks;
 use crate::session::store::SessionStore;
 use crate::tape::Taped;
@@ -35,12 +35,12 @@ pub type Loaded<'a> = (&'a str, Box<RawValue>);
 /// Dropping it takes the mark back.
 pub struct Visit<'a> {
     store: &'a dyn SessionStore,
-    session: Option<SessionId>,
+    session: Option<&'a SessionId>,
 }
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        if let Some(session) = &self.session {
+        if let Some(session) = self.session {
             self.store.close(session);
         }
     }
@@ -63,17 +63,17 @@ impl Sessions {
     ///
     /// # Errors
     /// If the store is full of sessions that have calls in flight, or cannot be reached.
-    pub async fn begin(
-        &self,
+    pub async fn begin<'a>(
+        &'a self,
         now: Moment,
-        session: Option<&SessionId>,
-    ) -> Result<Visit<'_>, Refusal> {
+        session: Option<&'a SessionId>,
+    ) -> Result<Visit<'a>, Refusal> {
         let store = self.store.as_ref();
         if let Some(session) = session {
             // Dropped here: a store marks nothing before its future completes.
             store.open(session, now).await?;
         }
-        Ok(Visit { store, session: session.cloned() })
+        Ok(Visit { store, session })
     }
 
     /// Counts what may have changed a session, or what calls without one share. Two equal
@@ -100,6 +100,15 @@ impl Sessions {
 
     async fn load(&self, call: &Call) -> Result<Option<Loaded<'_>>, Refusal> {
         let Some(rule) = &self.commands.get(&call.command).loads else { return Ok(None) };
+        // Boxed, as a save is: few commands have a rule. Dropped here: as in it.
+        Box::pin(self.load_by(rule, call)).await
+    }
+
+    async fn load_by<'a>(
+        &self,
+        rule: &'a LoadRule,
+        call: &Call,
+    ) -> Result<Option<Loaded<'a>>, Refusal> {
         let args = members(call.args.as_json());
         let Some(key) = key_of(&rule.key, &args, &BTreeMap::new()) else { return Ok(None) };
         // Dropped here: nothing was written to the worker.
@@ -111,6 +120,11 @@ impl Sessions {
     /// logged, and the session's next call does without it.
     pub async fn record(&self, call: &Call, result: &RawValue, unix: Duration) {
         let Some(rule) = &self.commands.get(&call.command).saves else { return };
+        // Dropped here: the save may be lost.
+        Box::pin(self.record_by(rule, call, result, unix)).await;
+    }
+
+    async fn record_by(&self, rule: &SaveRule, call: &Call, result: &RawValue, unix: Duration) {
         let args = members(call.args.as_json());
         let result = members(result.get());
         let Some(key) = key_of(&rule.key, &args, &result) else {

@@ -155,13 +155,13 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         call: &Call,
         attempt: &Attempt,
         kind: CallKind,
-    ) -> (Ticket, Arc<Bell<S>>) {
+        bell: Arc<Bell<S>>,
+    ) -> Ticket {
         let shadow = kind != CallKind::Live;
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let bell = Arc::new(Bell::new());
         let booking = Booking {
-            bell: Arc::clone(&bell),
+            bell,
             command: Arc::clone(&call.command),
             class: call.class,
             again: attempt.number > 0,
@@ -174,13 +174,13 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         self.bookings.insert(ticket, booking);
         if shadow {
             self.shadows.submit();
-            return (ticket, bell);
+            return ticket;
         }
         self.meter.submit();
         if let Some(budget) = self.budget.as_mut().filter(|_| attempt.number == 0) {
             budget.earn();
         }
-        (ticket, bell)
+        ticket
     }
 
     /// R15: whether there is budget to try a call again, which is then spent.

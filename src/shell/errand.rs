@@ -1,15 +1,15 @@
-//! The path of one call. The caller does its own IO: it waits for a lease, loads session data,
-//! writes the request, reads the reply and reports, which may hand the same link to the next
-//! waiter without another task in between.
+//! The path of one try of a call. The caller does its own IO: it waits for a lease, loads session
+//! data, writes the request, reads the reply and reports, which may hand the same link to the
+//! next waiter without another task in between.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::call::{Answer, Call, SessionId, Timing};
+use crate::call::{Answer, Call, SessionId};
 use crate::clock::{Clock, Moment};
-use crate::error::{CallError, Outcome, PostMortem, Ran, Refusal};
+use crate::error::{CallError, PostMortem, Refusal};
 use crate::machine::{Breakage, End, Event, PoolMachine, Reply, Sent, Ticket};
 use crate::pool::WorkerId;
 use crate::shell::Shell;
@@ -29,53 +29,6 @@ pub(super) const POST_MORTEM: Duration = Duration::from_millis(250);
 
 /// The part of it that a worker has to write its stacks; the rest is for killing and reaping.
 pub(super) const STACK_DUMP: Duration = Duration::from_millis(150);
-
-impl<M: PoolMachine, S: Spawner> Shell<M, S> {
-    /// Runs one call to its one outcome.
-    ///
-    /// Dropping the future cancels the call (R3): a waiting one leaves the queue, a leased
-    /// worker goes to the next waiter, is drained of the late reply, or is killed.
-    pub async fn call(self: &Arc<Self>, call: Call) -> Answer {
-        // Dropped here: the call was not submitted, and no session is marked.
-        let visit = match self.sessions.begin(self.clock.now(), call.session.as_ref()).await {
-            Ok(visit) => visit,
-            Err(refusal) => return self.refuse(&call, refusal),
-        };
-        let mut answer = self.attempt(&call, &Attempt::default()).await;
-        if let Some(retry) = self.settings.retry
-            && answer.result.is_err()
-        {
-            // Dropped here: as in the first attempt.
-            answer = Box::pin(self.try_again(&call, retry, answer)).await;
-        }
-        drop(visit);
-        answer
-    }
-
-    /// One submit and its end.
-    pub(super) async fn attempt(self: &Arc<Self>, call: &Call, attempt: &Attempt) -> Answer {
-        // Dropped here: the errand's own drop settles what is left of the call.
-        Box::pin(Errand::submit(self, call, attempt, None).run()).await
-    }
-
-    /// The caller is told too, but only the log tells who runs the pool.
-    pub(super) fn tell_breach(&self, worker: WorkerId, reason: &str) {
-        let lane = self.settings.lane;
-        tracing::warn!(%lane, %worker, %reason, "worker broke the protocol");
-    }
-
-    /// Refused before its Submit: the machine never hears of it, the books do.
-    fn refuse(&self, call: &Call, refusal: Refusal) -> Answer {
-        let now = self.clock.now();
-        let planned = call.planned.unwrap_or(now);
-        let timing = Timing { planned, submitted: now, dispatched: None, finished: now };
-        let mut desk = self.lock();
-        desk.meter.submit();
-        desk.meter.record(call.class, Outcome::Rejected, &timing);
-        desk.ledger.record(&call.command, Outcome::Rejected, Ran::No, false);
-        Answer { result: Err(refusal.into()), worker: None, timing, first_try: None }
-    }
-}
 
 /// A submitted call in its caller's hands. Its drop settles what is left of it.
 pub(super) struct Errand<'a, M: PoolMachine, S: Spawner> {
@@ -121,11 +74,12 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         // What a shadow kills is held against no caller.
         let counts = copy.is_none() && shell.settings.quarantine;
         let digest = counts.then(|| digest(call, shell.sessions.commands()));
+        let (class, session) = (call.class, call.session.clone().filter(|_| copy.is_none()));
+        let bell = Arc::new(Bell::new());
         let mut desk = shell.lock();
         let now = shell.clock.now();
-        let (ticket, bell) = desk.book(now, call, attempt, kind);
+        let ticket = desk.book(now, call, attempt, kind, Arc::clone(&bell));
         let deadline = attempt.deadline.or_else(|| call.budget.map(|budget| now + budget));
-        let (class, session) = (call.class, call.session.clone().filter(|_| copy.is_none()));
         let event = Event::Submit { call: ticket, kind, class, session, deadline, digest };
         shell.step_at_desk(&mut desk, now, ticket, event);
         drop(desk);
@@ -136,26 +90,31 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         errand
     }
 
-    pub(super) async fn run(mut self) -> Answer {
+    pub(super) async fn run(&mut self) -> Answer {
         let mut heard = Heard::Nothing;
-        loop {
-            if let Some(finished) = &self.finished {
-                return self.conclude(finished, heard).await;
-            }
-            if self.lease.is_none() {
+        while self.finished.is_none() {
+            if self.lease.is_some() {
+                // Boxed, so that calls that wait are small: there are many of them, and as many
+                // turns as workers. Dropped here: as inside of it.
+                heard = Box::pin(self.turn()).await;
+            } else {
                 // Dropped here: a waiting call is cancelled; a lease in the mail was never used.
                 self.bell.rung().await;
                 self.collect();
-                continue;
             }
-            // Dropped here: the lease ends with as much sent as `progress` says.
-            heard = match self.exchange().await {
-                Exchange::Reply(Ok(reply)) => self.deliver(reply).await,
-                Exchange::Reply(Err(error)) => self.broke(error),
-                Exchange::Unsent(cause) => self.end_lease(cause),
-                // Boxed, as explanations are: what is rare must not make every future large.
-                Exchange::Interrupted => Box::pin(self.read_what_is_left()).await,
-            };
+        }
+        self.conclude(heard).await
+    }
+
+    /// The lease, from its beginning to its end.
+    async fn turn(&mut self) -> Heard {
+        // Dropped here: the lease ends with as much sent as `progress` says.
+        match self.exchange().await {
+            Exchange::Reply(Ok(reply)) => self.deliver(reply).await,
+            Exchange::Reply(Err(error)) => self.broke(error),
+            Exchange::Unsent(cause) => self.end_lease(cause),
+            // Boxed, as explanations are: what is rare must not make every turn large.
+            Exchange::Interrupted => Box::pin(self.read_what_is_left()).await,
         }
     }
 
@@ -291,7 +250,8 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         self.collect();
     }
 
-    async fn conclude(&self, finished: &Finished, heard: Heard) -> Answer {
+    async fn conclude(&self, heard: Heard) -> Answer {
+        let finished = self.finished.as_ref().expect("a call is concluded when it is finished");
         self.log(finished);
         // Dropped here: the outcome is counted already, only its explanation is lost.
         let result = match (&finished.end, heard) {

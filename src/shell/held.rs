@@ -23,9 +23,14 @@ impl<'a, M, S: Spawner> HeldDesk<'a, M, S> {
 impl<M, S: Spawner> Drop for HeldDesk<'_, M, S> {
     fn drop(&mut self) {
         let Some(mut guard) = self.guard.take() else { return };
-        let rings = std::mem::take(&mut guard.rings);
+        // Mostly there is none or one; what the others are kept in is then kept.
+        let last = guard.rings.pop();
+        let others = match guard.rings.is_empty() {
+            true => Vec::new(),
+            false => std::mem::take(&mut guard.rings),
+        };
         drop(guard);
-        rings.iter().for_each(|bell| bell.ring());
+        others.iter().chain(&last).for_each(|bell| bell.ring());
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! - `desk` is all that the one lock guards: the machine, the calls, the workers' links; `held`
 //!   is the lock, and `bell` how callers get their mail.
-//! - `errand` is the path of one call: wait, lease, write, read, report; `retry` is that path
-//!   once more, `shadow` that of a copy for which nobody waits.
+//! - `call` is where a caller comes in; `errand` is the path of one try: wait, lease, write, read,
+//!   report; `retry` is that path once more, `shadow` that of a copy for which nobody waits.
 //! - `keeper` is one worker's life: spawn, ping, watch, stop, reap.
 //! - `chores` are what happens to links while no caller holds them: probes and late replies.
 //! - `timer` fires deadlines, so that a caller who is never polled still loses its worker.
@@ -13,6 +13,7 @@
 //! overtake an assignment.
 
 mod bell;
+mod call;
 mod chores;
 mod desk;
 mod digest;
@@ -36,7 +37,7 @@ use crate::error::StartError;
 use crate::machine::retry::RetryTerms;
 use crate::machine::{Census, Event, PoolMachine, Ticket};
 use crate::meter::{FinishedTimes, MeterSnapshot};
-use crate::pool::PoolStatus;
+use crate::pool::{PoolStatus, WorkerId};
 use crate::session::Sessions;
 use crate::shell::desk::Desk;
 use crate::shell::held::HeldDesk;
@@ -227,6 +228,12 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
 
     fn lock(&self) -> HeldDesk<'_, M, S> {
         HeldDesk::of(&self.desk).expect("a machine's assertion failed while it held the lock")
+    }
+
+    /// The caller is told too, but only the log tells who runs the pool.
+    fn tell_breach(&self, worker: WorkerId, reason: &str) {
+        let lane = self.settings.lane;
+        tracing::warn!(%lane, %worker, %reason, "worker broke the protocol");
     }
 
     fn handle(self: &Arc<Self>, event: Event) {

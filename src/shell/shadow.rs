@@ -17,7 +17,7 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     ///
     /// Dropping the future cancels it, as [`Self::call`] says.
     pub async fn shadow(self: &Arc<Self>, copy: &ShadowCall) -> Option<Answer> {
-        let errand = Errand::submit(self, &copy.call, &Attempt::default(), Some(copy));
+        let mut errand = Errand::submit(self, &copy.call, &Attempt::default(), Some(copy));
         // Dropped here: the errand's own drop settles what is left of it.
         let answer = Box::pin(errand.run()).await;
         let refused = matches!(answer.result, Err(CallError::Rejected(Refusal::NoSpareWorker)));

@@ -185,8 +185,8 @@ impl<L: Pool> Shim<L> {
     }
 
     /// Runs one call in the lane that the policy gives it. Dropping the future cancels it.
-    pub async fn call(&self, call: Call) -> Routed {
-        self.router.call(call).await
+    pub fn call(&self, call: Call) -> impl Future<Output = Routed> {
+        self.router.call(call)
     }
 
     /// The session is over: its pin, its bindings and its record are forgotten.

@@ -1,6 +1,6 @@
 //! Which session lives on which slot, and what it lost there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::call::SessionId;
@@ -8,13 +8,12 @@ use crate::clock::Moment;
 use crate::machine::Ticket;
 use crate::machine::idle::IdleMap;
 use crate::machine::slot_set::SlotSet;
-use crate::machine::waitlist::Waitlist;
 
 /// Bonds are small, and a caller that never reuses a session would else grow the table for as
 /// long as `session_idle`; the longest idle bond goes first.
 const MAX_BONDS: usize = 200_000;
 
-/// Sessions bound to slots, with each session's waiting calls.
+/// Sessions bound to slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affinity {
     /// By when their last call finished; one with unfinished calls is in use for ever.
@@ -32,10 +31,9 @@ pub struct Affinity {
 type Load = (bool, usize, u32);
 
 /// What one session has in the pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bond {
     place: Place,
-    waiting: Waitlist,
     /// Admitted calls that are not finished.
     unfinished: usize,
     /// The session was ended while calls were unfinished.
@@ -55,10 +53,12 @@ enum Place {
 /// What became of a session whose worker died while calls of it waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
+    /// The session.
+    pub session: SessionId,
     /// The oldest waiting call, which is told.
     pub told: Ticket,
-    /// The slot to which the session is bound anew, and the calls that wait there now.
-    pub moved: Option<(u32, Waitlist)>,
+    /// Its other calls, which wait where the session has been bound anew.
+    pub moved: Vec<Ticket>,
 }
 
 impl Affinity {
@@ -74,18 +74,18 @@ impl Affinity {
     /// told that the session was lost.
     pub fn admit(&mut self, now: Moment, session: &SessionId) -> Option<u32> {
         self.forget_expired(now);
-        if self.bonds.get(session).is_none() {
+        let known = self.bonds.touch(session, Moment::NEVER).map(Bond::call_begins);
+        let place = known.unwrap_or_else(|| {
             self.make_room();
             self.bonds.insert(session.clone(), now, Bond::new());
-        }
-        let bond = self.bonds.touch(session, Moment::NEVER).expect("it was inserted above");
-        bond.unfinished += 1;
-        bond.ended = false;
-        match bond.place {
+            let bond = self.bonds.touch(session, Moment::NEVER);
+            bond.expect("it was inserted above").call_begins()
+        });
+        match place {
             Place::Bound(slot) => Some(slot),
             Place::Free => Some(self.bind(session)),
             Place::Lost => {
-                bond.place = Place::Free;
+                self.bond(session).place = Place::Free;
                 None
             }
         }
@@ -124,52 +124,50 @@ impl Affinity {
         (self.lent.contains(slot), self.bound[slot as usize].len(), slot)
     }
 
-    /// A call of the session waits; its slot is returned.
-    pub fn wait(&mut self, session: &SessionId, call: Ticket) -> u32 {
-        let bond = self.bond(session);
-        let Place::Bound(slot) = bond.place else { panic!("{session} waits, but is not bound") };
-        bond.waiting.put(call);
-        slot
-    }
-
-    /// A waiting call of the session has been taken or withdrawn; its slot is returned.
-    pub fn unwait(&mut self, session: &SessionId, call: Ticket) -> u32 {
-        let bond = self.bond(session);
-        let Place::Bound(slot) = bond.place else { panic!("{session} waits, but is not bound") };
-        assert!(bond.waiting.remove(call), "{call:?} does not wait");
-        slot
+    /// The slot to which the session is bound, if it is.
+    #[must_use]
+    pub fn slot(&self, session: &SessionId) -> Option<u32> {
+        match self.bonds.get(session)?.1.place {
+            Place::Bound(slot) => Some(slot),
+            Place::Free | Place::Lost => None,
+        }
     }
 
     /// An admitted call of the session is over.
     pub fn finished(&mut self, now: Moment, session: &SessionId) {
-        let bond = self.bond(session);
-        bond.unfinished -= 1;
-        if bond.unfinished > 0 {
-            return;
-        }
-        if bond.ended || bond.place == Place::Free {
+        let over = |bond: &mut Bond| {
+            bond.unfinished -= 1;
+            if bond.unfinished > 0 { Moment::NEVER } else { now }
+        };
+        let bond = self.bonds.touch_as(session, over);
+        let (_, bond) = bond.expect("an unfinished call keeps its session's bond");
+        let is_over = bond.unfinished == 0;
+        if is_over && (bond.ended || bond.place == Place::Free) {
             self.remove(session);
-        } else {
-            self.bonds.touch(session, now);
         }
     }
 
     /// The slot's worker is gone, and every session bound to it lost what it had there (R10);
-    /// so a death costs as much as there were sessions and waiting calls to lose.
-    pub fn slot_lost(&mut self, slot: u32) -> Vec<Loss> {
-        let sessions = self.change(slot, std::mem::take);
+    /// so a death costs as much as there were sessions, and calls `waiting` for it, to lose.
+    pub fn slot_lost(&mut self, slot: u32, waiting: &BTreeMap<Ticket, SessionId>) -> Vec<Loss> {
+        let mut calls: BTreeMap<&SessionId, Vec<Ticket>> = BTreeMap::new();
+        for (call, session) in waiting {
+            calls.entry(session).or_default().push(*call);
+        }
         let mut losses = Vec::new();
-        for session in sessions {
-            let bond = self.bond(&session);
-            let Some(told) = bond.waiting.take() else {
-                bond.place = Place::Lost;
+        for session in self.change(slot, std::mem::take) {
+            let calls = calls.remove(&session).unwrap_or_default();
+            let Some((told, moved)) = calls.split_first() else {
+                self.bond(&session).place = Place::Lost;
                 continue;
             };
-            bond.place = Place::Free;
-            let rest = bond.waiting.clone();
-            let moved = (!rest.is_empty()).then(|| (self.bind(&session), rest));
-            losses.push(Loss { told, moved });
+            self.bond(&session).place = Place::Free;
+            if !moved.is_empty() {
+                self.bind(&session);
+            }
+            losses.push(Loss { session, told: *told, moved: moved.to_vec() });
         }
+        assert!(calls.is_empty(), "calls of {calls:?} waited where their sessions were not bound");
         losses
     }
 
@@ -226,6 +224,12 @@ impl Affinity {
 
 impl Bond {
     fn new() -> Self {
-        Self { place: Place::Free, waiting: Waitlist::default(), unfinished: 0, ended: false }
+        Self { place: Place::Free, unfinished: 0, ended: false }
+    }
+
+    fn call_begins(&mut self) -> Place {
+        self.unfinished += 1;
+        self.ended = false;
+        self.place
     }
 }

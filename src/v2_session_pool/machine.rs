@@ -21,11 +21,11 @@ pub type SessionMachine = Engine<SessionQueues>;
 pub struct SessionQueues {
     affinity: Affinity,
     anonymous: Waitlist,
-    bound: Vec<Waitlist>,
-    /// The slots for which a call waits in `bound`.
+    /// The calls that wait for each slot, and their sessions.
+    bound: Vec<BTreeMap<Ticket, SessionId>>,
+    /// The slots for which a call waits in `bound`, and how many do in all.
     called: SlotSet,
-    /// The session of each call that waits in `bound`.
-    sessions: BTreeMap<Ticket, SessionId>,
+    bound_waiting: usize,
     max_waiting: usize,
 }
 
@@ -36,16 +36,26 @@ impl SessionQueues {
         Self {
             affinity: Affinity::new(slots, session_idle),
             anonymous: Waitlist::default(),
-            bound: vec![Waitlist::default(); slots],
+            bound: vec![BTreeMap::new(); slots],
             called: SlotSet::default(),
-            sessions: BTreeMap::new(),
+            bound_waiting: 0,
             max_waiting,
         }
     }
 
-    fn put(&mut self, slot: u32, call: Ticket) {
-        self.bound[slot as usize].put(call);
+    fn put(&mut self, slot: u32, call: Ticket, session: SessionId) {
+        let known = self.bound[slot as usize].insert(call, session);
+        assert!(known.is_none(), "{call:?} waits already");
         self.called.insert(slot);
+        self.bound_waiting += 1;
+    }
+
+    /// A call has left the queue of this slot.
+    fn left(&mut self, slot: u32) {
+        self.bound_waiting -= 1;
+        if self.bound[slot as usize].is_empty() {
+            self.called.remove(slot);
+        }
     }
 }
 
@@ -62,34 +72,30 @@ impl Discipline for SessionQueues {
         self.waiting() < self.max_waiting
     }
 
-    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>) {
-        let Some(session) = session else { return self.anonymous.put(call) };
-        let slot = self.affinity.wait(session, call);
-        self.put(slot, call);
-        self.sessions.insert(call, session.clone());
+    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>, slot: Option<u32>) {
+        match (session, slot) {
+            (Some(session), Some(slot)) => self.put(slot, call, session.clone()),
+            _ => self.anonymous.put(call),
+        }
     }
 
     fn next_for(&mut self, slot: u32) -> Option<Ticket> {
-        let bound = self.bound[slot as usize].oldest();
+        let bound = self.bound[slot as usize].first_key_value().map(|(call, _)| *call);
         let anonymous = self.anonymous.oldest();
         let oldest = bound.into_iter().chain(anonymous).min()?;
         if Some(oldest) == anonymous {
             return self.anonymous.take();
         }
-        let session = self.sessions[&oldest].clone();
-        self.withdraw(oldest, Some(&session));
+        self.bound[slot as usize].pop_first();
+        self.left(slot);
         Some(oldest)
     }
 
     fn withdraw(&mut self, call: Ticket, session: Option<&SessionId>) {
         let waited = if let Some(session) = session {
-            self.sessions.remove(&call);
-            let slot = self.affinity.unwait(session, call);
-            let queue = &mut self.bound[slot as usize];
-            let waited = queue.remove(call);
-            if queue.is_empty() {
-                self.called.remove(slot);
-            }
+            let slot = self.affinity.slot(session).expect("a session waits where it is bound");
+            let waited = self.bound[slot as usize].remove(&call).is_some();
+            self.left(slot);
             waited
         } else {
             self.anonymous.remove(call)
@@ -104,14 +110,15 @@ impl Discipline for SessionQueues {
     }
 
     fn slot_lost(&mut self, _: Moment, slot: u32) -> Vec<Ticket> {
-        self.bound[slot as usize] = Waitlist::default();
+        let waiting = std::mem::take(&mut self.bound[slot as usize]);
+        self.bound_waiting -= waiting.len();
         self.called.remove(slot);
         let mut told = Vec::new();
-        for loss in self.affinity.slot_lost(slot) {
-            self.sessions.remove(&loss.told);
+        for loss in self.affinity.slot_lost(slot, &waiting) {
             told.push(loss.told);
-            if let Some((slot, calls)) = loss.moved {
-                calls.iter().for_each(|call| self.put(slot, call));
+            for call in loss.moved {
+                let slot = self.affinity.slot(&loss.session).expect("it was bound anew");
+                self.put(slot, call, loss.session.clone());
             }
         }
         told
@@ -134,6 +141,6 @@ impl Discipline for SessionQueues {
     }
 
     fn waiting(&self) -> usize {
-        self.sessions.len() + self.anonymous.len()
+        self.bound_waiting + self.anonymous.len()
     }
 }

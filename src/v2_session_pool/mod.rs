@@ -122,7 +122,8 @@ fn terms(config: &V2Config, worker: &WorkerConfig) -> Terms {
 
 impl<S: Spawner> Pool for V2SessionPool<S> {
     async fn call(&self, call: Call) -> Answer {
-        self.shell.call(call).await
+        // Dropped here: the shell cancels the call.
+        self.shell.call(&call).await
     }
 
     async fn shadow(&self, copy: ShadowCall) -> Option<Answer> {

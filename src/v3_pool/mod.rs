@@ -128,7 +128,8 @@ fn terms(config: &V3Config, worker: &WorkerConfig) -> Terms {
 
 impl<S: Spawner> Pool for V3Pool<S> {
     async fn call(&self, call: Call) -> Answer {
-        self.shell.call(call).await
+        // Dropped here: the shell cancels the call.
+        self.shell.call(&call).await
     }
 
     async fn shadow(&self, copy: ShadowCall) -> Option<Answer> {

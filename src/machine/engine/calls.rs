@@ -27,16 +27,16 @@ impl<D: Discipline> Engine<D> {
         }
         let admission = self.discipline.admit(now, session.as_ref());
         let stage = Stage::Waiting;
-        let (returns, shadow) = (0, false);
-        let entry = Entry { session, deadline, wait_until, stage, digest, returns, shadow };
+        let (due, returns, shadow) = (None, 0, false);
+        let entry = Entry { session, deadline, wait_until, stage, due, digest, returns, shadow };
         let known = self.calls.insert(call, entry);
         assert!(known.is_none(), "{call:?} was submitted twice");
         match admission {
             Admission::SessionLost => self.finish(now, call, End::SessionLost),
-            Admission::Anywhere => self.place(now, call, self.crew.longest_idle()),
+            Admission::Anywhere => self.place(now, call, self.crew.longest_idle(), None),
             Admission::At(slot) => {
                 let idle = matches!(self.crew.slot(slot).state, SlotState::Idle { .. });
-                self.place(now, call, idle.then_some(slot));
+                self.place(now, call, idle.then_some(slot), Some(slot));
             }
         }
     }
@@ -60,8 +60,8 @@ impl<D: Discipline> Engine<D> {
             return;
         };
         let (session, digest, stage) = (None, None, Stage::Waiting);
-        let (wait_until, returns, shadow) = (deadline, 0, true);
-        let entry = Entry { session, deadline, wait_until, stage, digest, returns, shadow };
+        let (wait_until, due, returns, shadow) = (deadline, None, 0, true);
+        let entry = Entry { session, deadline, wait_until, stage, due, digest, returns, shadow };
         let known = self.calls.insert(call, entry);
         assert!(known.is_none(), "{call:?} was submitted twice");
         self.lent.insert(slot);
@@ -109,21 +109,22 @@ impl<D: Discipline> Engine<D> {
     }
 
     /// Gives a new call to an idle worker, or lets it wait, or refuses it.
-    fn place(&mut self, now: Moment, call: Ticket, idle: Option<u32>) {
+    fn place(&mut self, now: Moment, call: Ticket, idle: Option<u32>, bound: Option<u32>) {
         if let Some(slot) = idle {
             self.assign(now, slot, call);
         } else if self.discipline.has_room() {
-            self.wait(call);
+            self.wait(call, bound);
         } else {
             let waiting = self.discipline.waiting();
             self.finish(now, call, End::Rejected(Refusal::QueueFull { waiting }));
         }
     }
 
-    fn wait(&mut self, call: Ticket) {
-        let entry = self.calls.get(&call).expect("only a submitted call waits");
-        self.timers.set(Due::Call(call), entry.wait_until);
-        self.discipline.enqueue(call, entry.session.as_ref());
+    /// For the worker in the slot to which its session is bound, or for any.
+    fn wait(&mut self, call: Ticket, bound: Option<u32>) {
+        let entry = self.calls.get_mut(&call).expect("only a submitted call waits");
+        self.timers.move_to(Due::Call(call), &mut entry.due, entry.wait_until);
+        self.discipline.enqueue(call, entry.session.as_ref(), bound);
     }
 
     fn assign(&mut self, now: Moment, slot: u32, call: Ticket) {
@@ -132,7 +133,10 @@ impl<D: Discipline> Engine<D> {
         assert!(now < entry.deadline, "{call:?} is assigned after its deadline");
         let until = entry.deadline.min(now + self.terms.run_timeout);
         entry.stage = Stage::Running { worker, since: now, until };
-        self.timers.set(Due::Call(call), until);
+        // The end of its waiting, if it waited, is not later: when that comes, it is put right.
+        if entry.due.is_none() {
+            self.timers.move_to(Due::Call(call), &mut entry.due, until);
+        }
         self.crew.set(slot, SlotState::Busy { call });
         self.actions.push_back(Action::Assign { call, worker });
     }
@@ -275,7 +279,8 @@ impl<D: Discipline> Engine<D> {
         self.discipline.finished(now, entry.session.as_ref());
         match self.discipline.admit(now, entry.session.as_ref()) {
             Admission::SessionLost => self.finish(now, call, End::SessionLost),
-            Admission::Anywhere | Admission::At(_) => self.wait(call),
+            Admission::Anywhere => self.wait(call, None),
+            Admission::At(slot) => self.wait(call, Some(slot)),
         }
     }
 
@@ -289,21 +294,28 @@ impl<D: Discipline> Engine<D> {
 
     /// The call's queue time or budget is over.
     pub(super) fn call_overdue(&mut self, now: Moment, call: Ticket) {
-        let entry = self.calls.get(&call).expect("a finished call has no deadline");
+        let entry = self.calls.get_mut(&call).expect("a finished call has no deadline");
+        entry.due = None;
         match entry.stage {
+            Stage::Running { until, .. } if now < until => {
+                self.timers.move_to(Due::Call(call), &mut entry.due, until);
+            }
             Stage::Waiting => {
                 self.discipline.withdraw(call, entry.session.as_ref());
                 self.finish(now, call, End::QueueTimeout);
             }
-            Stage::Running { worker, .. } if self.holds(worker, call) => {
-                self.finish(now, call, End::ExecTimeout);
-                self.retire(now, worker.slot, Stop::DumpAndKill);
-            }
+            Stage::Running { worker, .. } => self.run_overdue(now, call, worker),
+        }
+    }
+
+    fn run_overdue(&mut self, now: Moment, call: Ticket, worker: WorkerId) {
+        if self.holds(worker, call) {
+            self.finish(now, call, End::ExecTimeout);
+            self.retire(now, worker.slot, Stop::DumpAndKill);
+        } else {
             // The worker had exited, and the lease holder never came back to say what it read.
-            Stage::Running { worker, .. } => {
-                self.quarantine.died(now, entry.digest, worker);
-                self.finish(now, call, End::WorkerLost);
-            }
+            self.quarantine.died(now, self.calls[&call].digest, worker);
+            self.finish(now, call, End::WorkerLost);
         }
     }
 
@@ -325,7 +337,7 @@ impl<D: Discipline> Engine<D> {
     /// An admitted call is over.
     pub(super) fn finish(&mut self, now: Moment, call: Ticket, end: End) {
         let entry = self.calls.remove(&call).expect("a call finishes once");
-        self.timers.clear(Due::Call(call));
+        self.timers.forget(Due::Call(call), entry.due);
         self.discipline.finished(now, entry.session.as_ref());
         self.actions.push_back(Action::Finish { call, end });
     }

@@ -98,6 +98,8 @@ struct Entry {
     /// The end of the part of it that may be spent waiting.
     wait_until: Moment,
     stage: Stage,
+    /// Where it stands among the deadlines: not after that of its stage.
+    due: Option<Moment>,
     digest: Option<Digest>,
     /// How often it has come back from a worker unsent.
     returns: u8,
