@@ -144,36 +144,37 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     }
 
     /// Runs a call in the lane that the policy gives it. Dropping the future cancels it there.
-    pub async fn call(&self, mut call: Call) -> Routed {
-        let (class, ends_session) = {
-            let command = self.sessions.commands().get(&call.command);
-            (command.class, command.ends_session)
-        };
-        call.class = class;
-        let (decision, watched) = self.decide_under_watch(&call);
-        let ending = call.session.clone().filter(|_| ends_session);
-        let command = Arc::clone(&call.command);
-        let entry = self.sessions.commands().get(&command);
-        // The kill switch is thrown to keep everything out of V3: copies, too.
-        let shadow = self.shadow.as_ref().filter(|_| decision.reason != Reason::Killed);
-        let shadow = shadow.and_then(|shadow| {
-            let draft = shadow.sample(&mut call, entry, decision.lane)?;
-            Some((shadow, draft.under_watch(watched.as_ref(), &self.shards)))
-        });
-        // Dropped here: the pool cancels the call.
-        let answer = match decision.lane {
-            Lane::V2 => self.legacy.call(call).await,
-            Lane::V3 => self.next.call(call).await,
-        };
-        self.judge(decision.lane, &command, watched, &answer);
-        if let Some((shadow, draft)) = shadow {
-            shadow.offer(draft, &answer);
+    // Of a block, since an async function would keep its call twice.
+    pub fn call(&self, mut call: Call) -> impl Future<Output = Routed> {
+        async move {
+            let command = Arc::clone(&call.command);
+            let entry = self.sessions.commands().get(&command);
+            let class = entry.class;
+            call.class = class;
+            let (decision, watched) = self.decide_under_watch(&call);
+            let ending = call.session.as_ref().filter(|_| entry.ends_session).cloned();
+            // The kill switch is thrown to keep everything out of V3: copies, too.
+            let shadow = self.shadow.as_ref().filter(|_| decision.reason != Reason::Killed);
+            let shadow = shadow.and_then(|shadow| {
+                let draft = shadow.sample(&mut call, entry, decision.lane)?;
+                // Boxed, since it holds a call, and most calls have none.
+                Some((shadow, Box::new(draft.under_watch(watched.as_ref(), &self.shards))))
+            });
+            // Dropped here: the pool cancels the call.
+            let answer = match decision.lane {
+                Lane::V2 => self.legacy.call(call).await,
+                Lane::V3 => self.next.call(call).await,
+            };
+            self.judge(decision.lane, &command, watched, &answer);
+            if let Some((shadow, draft)) = shadow {
+                shadow.offer(*draft, &answer);
+            }
+            if let Some(session) = ending.filter(|_| answer.result.is_ok()) {
+                // Dropped here: the record is left for its time to live, pin and binding are gone.
+                self.end_session(&session).await;
+            }
+            Routed { decision, class, answer }
         }
-        if let Some(session) = ending.filter(|_| answer.result.is_ok()) {
-            // Dropped here: the record is left for its time to live, pin and binding are gone.
-            self.end_session(&session).await;
-        }
-        Routed { decision, class, answer }
     }
 
     /// Where a call of this class goes (R12): killed, then forced, then by a rule, then pinned,

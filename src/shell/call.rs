@@ -16,10 +16,13 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
     /// Dropping the future cancels the call (R3): a waiting one leaves the queue, a leased
     /// worker goes to the next waiter, is drained of the late reply, or is killed.
     pub async fn call(self: &Arc<Self>, call: &Call) -> Answer {
-        // Dropped here: the call was not submitted, and no session is marked.
-        let visit = match self.sessions.begin(self.clock.now(), call.session.as_ref()).await {
-            Ok(visit) => visit,
-            Err(refusal) => return self.refuse(call, refusal),
+        let visit = match &call.session {
+            None => None,
+            // Dropped here: the call was not submitted, and no session is marked.
+            session => match self.sessions.begin(self.clock.now(), session.as_ref()).await {
+                Ok(visit) => Some(visit),
+                Err(refusal) => return self.refuse(call, refusal),
+            },
         };
         let mut answer = self.attempt(call, &Attempt::default()).await;
         if let Some(retry) = self.settings.retry

@@ -246,13 +246,16 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         Lease { worker, link, record }
     }
 
-    /// The lease's holder is done with it; the event that says how must follow under the lock.
-    pub(super) fn give_back(&mut self, lease: Lease<S>) {
-        let Some(seat) = self.staff.get_mut(&lease.worker) else { return };
-        seat.holder = None;
-        // Also while the worker is being ended: until it is gone its pipes stay open, so that one
-        // that is asked for its stacks does not meet the end of its stdin instead.
-        seat.link = Some(lease.link);
+    /// The lease's holder is done with it, and keeps the worker's record; the event that says how
+    /// it went must follow under the lock.
+    pub(super) fn give_back(&mut self, lease: Lease<S>) -> Arc<Record<S::Process>> {
+        if let Some(seat) = self.staff.get_mut(&lease.worker) {
+            seat.holder = None;
+            // Also while the worker is being ended: until it is gone its pipes stay open, so that
+            // one that is asked for its stacks does not meet the end of its stdin instead.
+            seat.link = Some(lease.link);
+        }
+        lease.record
     }
 
     fn finish(&mut self, now: Moment, call: Ticket, end: End) {

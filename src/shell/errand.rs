@@ -41,6 +41,7 @@ pub(super) struct Errand<'a, M: PoolMachine, S: Spawner> {
     deadline: Option<Moment>,
     bell: Arc<Bell<S>>,
     lease: Option<Lease<S>>,
+    /// That of the worker whose lease ended last.
     record: Option<Arc<Record<S::Process>>>,
     /// What the worker answered, and whether it asked to be replaced, once that has been read.
     replied: Option<(Reply, bool)>,
@@ -103,7 +104,15 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
                 self.collect();
             }
         }
-        self.conclude(heard).await
+        let finished = self.finished.as_ref().expect("it was waited for above");
+        self.log(finished);
+        let (worker, timing) = (finished.worker, finished.timing);
+        let result = match (&finished.end, heard) {
+            (End::Replied(_), Heard::Reply(result)) => result,
+            // Dropped here: the outcome is counted already, only its explanation is lost.
+            (end, heard) => Err(Box::pin(self.explain(end.clone(), heard, finished)).await),
+        };
+        Answer { result, worker, timing, first_try: None }
     }
 
     /// The lease, from its beginning to its end.
@@ -121,16 +130,13 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     /// Takes the mail: a lease, or the end of the call.
     fn collect(&mut self) {
         let mail = self.bell.collect();
-        if let Some(lease) = mail.lease {
-            self.record = Some(Arc::clone(&lease.record));
-            self.lease = Some(lease);
-        }
+        self.lease = mail.lease.or(self.lease.take());
         self.finished = mail.finished;
         // A deadline beat a lease that was granted and not used; its worker is retired already.
         if self.finished.is_some()
             && let Some(lease) = self.lease.take()
         {
-            self.shell.lock().give_back(lease);
+            self.record = Some(self.shell.lock().give_back(lease));
         }
     }
 
@@ -203,9 +209,11 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let kind = if reply.result.is_ok() { Reply::Ok } else { Reply::Raised };
         let recycle = reply.recycle;
         self.replied = Some((kind, recycle));
-        if let (Ok(result), None) = (&reply.result, self.copy) {
+        let sessions = &self.shell.sessions;
+        let saves = sessions.commands().get(&self.call.command).saves.is_some();
+        if let (true, Ok(result), None) = (saves, &reply.result, self.copy) {
             // Dropped here: the call has run, and the worker is free; the save may be lost.
-            self.shell.sessions.record(self.call, result, Clock::unix_now()).await;
+            sessions.record(self.call, result, Clock::unix_now()).await;
         }
         self.measure();
         self.report(|call, worker| Event::Replied { call, worker, reply: kind, recycle });
@@ -244,21 +252,10 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let lease = self.lease.take().expect("the caller holds a lease");
         let event = event(self.ticket, lease.worker);
         let mut desk = self.shell.lock();
-        desk.give_back(lease);
+        self.record = Some(desk.give_back(lease));
         self.shell.step_at_desk(&mut desk, self.shell.clock.now(), self.ticket, event);
         drop(desk);
         self.collect();
-    }
-
-    async fn conclude(&self, heard: Heard) -> Answer {
-        let finished = self.finished.as_ref().expect("a call is concluded when it is finished");
-        self.log(finished);
-        // Dropped here: the outcome is counted already, only its explanation is lost.
-        let result = match (&finished.end, heard) {
-            (End::Replied(_), Heard::Reply(result)) => result,
-            (end, heard) => Err(Box::pin(self.explain(end.clone(), heard, finished)).await),
-        };
-        Answer { result, worker: finished.worker, timing: finished.timing, first_try: None }
     }
 
     async fn explain(&self, end: End, heard: Heard, finished: &Finished) -> CallError {

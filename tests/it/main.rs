@@ -50,5 +50,6 @@ mod stage;
 mod status;
 mod tidy;
 mod tool;
+mod waiting;
 mod wire;
 mod zygote;
