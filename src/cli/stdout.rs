@@ -25,6 +25,15 @@ fn write(parts: &[&str]) -> Result<(), Failure> {
     })
 }
 
+/// Whether somebody reads it still, for a command that does more than to print.
+pub(crate) fn is_read(printed: Result<(), Failure>) -> Result<bool, Failure> {
+    match printed {
+        Ok(()) => Ok(true),
+        Err(Failure::ClosedPipe) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Prints one JSON object on one line.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(&serde_json::to_string(value).map_err(Failure::failed)?)

@@ -1,15 +1,18 @@
 //! Runs on disk: a log, its record beside it, and percentile texts.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::call::Lane;
 use crate::report::hgrm;
 use crate::report::hlog::{self, BadLine};
 use crate::report::kind::Span;
+use crate::report::limits;
 use crate::report::record::{FORMAT, RunRecord};
 use crate::report::run::Run;
 
@@ -64,6 +67,12 @@ pub enum FileError {
 const LARGEST: u64 = 256 << 20;
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened: opening a FIFO waits for somebody who writes to it.
+    let kind = fs::metadata(path)?.file_type();
+    if !kind.is_file() {
+        let text = format!("it is {}; only a regular file can be a run's", word(kind));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let mut bytes = Vec::new();
     let got = File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if got as u64 > LARGEST {
@@ -71,6 +80,15 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)
+}
+
+fn word(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
 }
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
@@ -113,10 +131,14 @@ fn load_record(path: &Path) -> Result<Option<RunRecord>, FileError> {
         let what = format!("its format is {}, this version reads {FORMAT}", record.format);
         return Err(bad(1, what));
     }
+    limits::check(&record).map_err(|beyond| bad(1, beyond.to_string()))?;
     Ok(Some(record))
 }
 
 /// Files that have been opened before a run, so that one that cannot be written costs nothing.
+///
+/// What had their names before stays as it was until all is written; if this is dropped instead,
+/// it stays for good.
 #[derive(Debug)]
 pub struct Outputs {
     hlog: Option<Output>,
@@ -128,61 +150,130 @@ pub struct Outputs {
 #[derive(Debug)]
 struct Output {
     path: PathBuf,
-    file: File,
+    sink: Sink,
+}
+
+/// Where the bytes go.
+#[derive(Debug)]
+enum Sink {
+    /// A file beside `home`, which takes its name once it is whole.
+    Draft { draft: NamedTempFile, home: PathBuf },
+    /// What is there already: a device, or a file in a folder that takes no other.
+    InPlace(File),
+}
+
+impl Sink {
+    fn open(path: &Path) -> io::Result<Self> {
+        // Neither makes nor empties it; says whether it may be written to.
+        let older = match OpenOptions::new().write(true).open(path) {
+            Ok(device) if !device.metadata()?.is_file() => return Ok(Self::InPlace(device)),
+            Ok(older) => Some(older),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        // A link is kept, and what it leads to is replaced.
+        let home = match older {
+            Some(_) => fs::canonicalize(path)?,
+            None => path.to_owned(),
+        };
+        let folder = home.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mode = older.as_ref().map(File::metadata).transpose()?;
+        let mode = mode.map(|older| older.permissions());
+        let draft = tempfile::Builder::new()
+            .prefix(".poolshift-")
+            .permissions(Permissions::from_mode(0o666)) // less the umask, as any new file
+            .tempfile_in(folder.unwrap_or(Path::new(".")));
+        match (draft, older) {
+            (Ok(draft), _) => {
+                mode.map_or(Ok(()), |mode| draft.as_file().set_permissions(mode))?;
+                Ok(Self::Draft { draft, home })
+            }
+            (Err(_), Some(older)) => Ok(Self::InPlace(older)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Draft { draft, .. } => draft.as_file(),
+            Self::InPlace(file) => file,
+        }
+    }
+
+    fn is_device(&self) -> bool {
+        self.file().metadata().is_ok_and(|metadata| !metadata.is_file())
+    }
+
+    /// The draft takes its name.
+    fn keep(self) -> io::Result<()> {
+        let Self::Draft { draft, home } = self else { return Ok(()) };
+        match draft.persist(&home) {
+            Ok(_) => Ok(()),
+            // No other file can have the name of one that is mounted by itself.
+            Err(refused) => fs::copy(refused.file.path(), home).map(drop),
+        }
+    }
 }
 
 impl Output {
     fn create(path: &Path) -> Result<Self, FileError> {
-        let file = File::create(path).map_err(io("write", path))?;
-        Ok(Self { path: path.to_owned(), file })
+        let sink = Sink::open(path).map_err(io("write", path))?;
+        Ok(Self { path: path.to_owned(), sink })
     }
 
-    fn is_device(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| !metadata.is_file())
+    fn write(
+        &self,
+        text: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> Result<(), FileError> {
+        let file = self.sink.file();
+        if !self.sink.is_device() {
+            file.set_len(0).map_err(io("write", &self.path))?;
+        }
+        let mut out = BufWriter::new(file);
+        text(&mut out).and_then(|()| out.flush()).map_err(io("write", &self.path))
     }
 
     /// Returned is the file, in words.
-    fn write(
-        self,
-        what: &str,
-        text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-    ) -> Result<String, FileError> {
-        let mut out = BufWriter::new(self.file);
-        text(&mut out).and_then(|()| out.flush()).map_err(io("write", &self.path))?;
+    fn keep(self, what: &str) -> Result<String, FileError> {
+        self.sink.keep().map_err(io("write", &self.path))?;
         Ok(format!("{} ({what})", self.path.display()))
     }
 }
 
 impl Outputs {
-    /// Creates those that are asked for.
+    /// Opens those that are asked for.
     ///
     /// # Errors
-    /// At the first that cannot be created.
+    /// At the first that cannot be written.
     pub fn create(hlog: Option<&Path>, html: Option<&Path>) -> Result<Self, FileError> {
         let hlog = hlog.map(Output::create).transpose()?;
-        let beside = hlog.as_ref().filter(|hlog| !hlog.is_device());
+        let beside = hlog.as_ref().filter(|hlog| !hlog.sink.is_device());
         let beside = beside.map(|hlog| RunRecord::path(&hlog.path));
         let record = beside.map(|path| Output::create(&path)).transpose()?;
         Ok(Self { hlog, record, html: html.map(Output::create).transpose()? })
     }
 
-    /// Writes the run to them. Returned are the files, in words.
+    /// Writes the run to them; all are whole before the first takes its name. Returned are the
+    /// files, in words.
     ///
     /// # Errors
     /// At the first that cannot be written.
     pub fn write(self, run: &Run, page: impl FnOnce() -> String) -> Result<Vec<String>, FileError> {
-        let mut written = Vec::new();
-        if let Some(hlog) = self.hlog {
-            written.push(hlog.write("histograms", |out| hlog::write(out, run))?);
+        if let Some(hlog) = &self.hlog {
+            hlog.write(|out| hlog::write(out, run))?;
         }
-        if let Some((output, record)) = self.record.zip(run.record.as_ref()) {
+        let record = self.record.zip(run.record.as_ref());
+        if let Some((output, record)) = &record {
             let text = serde_json::to_string(record).expect("a record is plain data");
-            written.push(output.write("what happened", |out| writeln!(out, "{text}"))?);
+            output.write(|out| writeln!(out, "{text}"))?;
         }
-        if let Some(html) = self.html {
-            written.push(html.write("the page", |out| out.write_all(page().as_bytes()))?);
+        if let Some(html) = &self.html {
+            html.write(|out| out.write_all(page().as_bytes()))?;
         }
-        Ok(written)
+        let record = record.map(|(output, _)| output);
+        let whole = [(self.hlog, "histograms"), (record, "what happened"), (self.html, "the page")];
+        let whole = whole.into_iter().filter_map(|(output, what)| Some((output?, what)));
+        whole.map(|(output, what)| output.keep(what)).collect()
     }
 }
 

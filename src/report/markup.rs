@@ -1,4 +1,5 @@
-//! What every report of ours has in common: a page's style, and text that stays text.
+//! What every report of ours has in common: a page's style, and text that stays text,
+//! here and wherever else a stranger's words are shown.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -24,7 +25,8 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// One line without anything that a terminal would take for a command.
-pub(super) fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let escaped = text.chars().flat_map(|char| match char.is_control() {
         true => char.escape_default().collect::<Vec<char>>(),
         false => vec![char],

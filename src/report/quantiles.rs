@@ -1,6 +1,6 @@
 //! Response times by lane and outcome: what can be said of them with the calls that there are.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::call::Lane;
 use crate::clock::millis;
@@ -41,7 +41,9 @@ pub struct Row {
     pub is_part: bool,
     /// How many.
     pub calls: u64,
-    /// In the order of [`QUANTILES`]; nothing where too few calls lie beyond.
+    /// In the order of [`QUANTILES`]; nothing where too few calls lie beyond. In JSON each has its
+    /// name.
+    #[serde(rename = "quantiles", serialize_with = "by_name")]
     pub quantiles_ms: [Option<f64>; QUANTILES.len()],
     /// The longest, exactly.
     pub max_ms: f64,
@@ -57,6 +59,21 @@ impl Row {
         let (calls, max_ms) = (series.count(), millis(series.max()));
         Self { name, lane, is_part, calls, quantiles_ms, max_ms, mean_ms: millis(series.mean()) }
     }
+}
+
+/// A quantile of a row, as JSON.
+#[derive(Serialize)]
+struct Named {
+    quantile: &'static str,
+    ms: Option<f64>,
+}
+
+fn by_name<S: Serializer>(
+    quantiles_ms: &[Option<f64>; QUANTILES.len()],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let named = QUANTILES.iter().zip(quantiles_ms);
+    serializer.collect_seq(named.map(|((_, quantile), ms)| Named { quantile, ms: *ms }))
 }
 
 /// Response times: each lane, then what became of its calls; then everything, if that is more.

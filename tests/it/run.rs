@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -229,4 +230,25 @@ fn the_demo_conserves_calls_survives_kills_and_meets_each_share() {
         }
     }
     assert!(told["restarts"].as_u64().unwrap() >= 2);
+}
+
+#[test]
+fn a_reader_who_leaves_stops_no_call_and_hides_nothing_of_the_run() {
+    let tool = Tool::new();
+    tool.write("calls.jsonl", &"{\"command\":\"echo\"}\n".repeat(300));
+    for (ledger, json) in [("people", &[][..]), ("json", &["--json"])] {
+        let args = [&["run", "calls.jsonl", "--ledger", ledger], json].concat();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = tool.command(&args).stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = output.unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("300 calls in ") && said.contains(": 300 ok; lost 0"), "{said}");
+        let noted = ledgers(&tool.path(ledger)).into_iter().map(|(_, lines)| lines.len());
+        assert!(noted.sum::<usize>() >= 300, "a worker notes each call");
+    }
+    // What went wrong is told by the code, also to one who reads nothing.
+    let full = ["run", "calls.jsonl", "--html", "/dev/full", "--json"];
+    assert_eq!([&full[..4], &full].map(|args| tool.code_unread(args)), [Some(1); 2]);
 }

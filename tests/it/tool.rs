@@ -1,7 +1,9 @@
 //! The command-line tool as its users run it: a real binary in a folder of its own.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -43,6 +45,7 @@ impl Tool {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_poolshift"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("PATH", path());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -82,6 +85,24 @@ impl Tool {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Some(Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) })
     }
+}
+
+/// Python's program itself; `python3` on the path may be a script that looks for it at each start,
+/// which takes longer than the start.
+pub(crate) fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut ask = Command::new("python3");
+        let told = ask.args(["-c", "import sys; print(sys.executable)"]).output().unwrap().stdout;
+        String::from_utf8(told).unwrap().trim().to_owned()
+    })
+}
+
+/// The path, on which `python3` is the program itself.
+fn path() -> OsString {
+    let folder = Path::new(python()).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
 }
 
 /// Says that a test is passed over, and why.

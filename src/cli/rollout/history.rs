@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use clap::Args;
+use poolshift::report::markup::printable;
 use poolshift::router::audit::{Audit, AuditLine};
 use poolshift::router::edit::{read_audit, read_bytes};
 use poolshift::router::file::{RolloutFile, Standing};
@@ -73,15 +74,6 @@ fn tell(
 fn describe(line: &AuditLine) -> String {
     let AuditLine { line: number, at, action, actor, reason, before, after, .. } = line;
     let version = after.as_ref().and_then(|after| after.version).unwrap_or(0);
-    // One line is one line, and no escape sequence reaches the terminal.
-    let printable = |text: &str| -> String {
-        text.chars()
-            .flat_map(|c| match c.is_control() {
-                true => c.escape_default().collect::<Vec<char>>(),
-                false => vec![c],
-            })
-            .collect()
-    };
     let (action, actor) = (printable(action), printable(actor));
     let reason = reason.as_ref().map_or(String::new(), |why| format!(": {}", printable(why)));
     let (was, is) = (standing(before.as_ref()), standing(after.as_ref()));

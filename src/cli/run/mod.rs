@@ -95,18 +95,20 @@ pub(crate) async fn run(
     let summary = books.close(&config, load, title(&args), outputs);
     shim.drain().await;
     let summary = summary?;
-    summary.tell(json)?;
-    recorded?;
-    summary.verdict()
+    let told = summary.tell(json);
+    // The verdict first: it holds for a reader who has gone, too.
+    recorded.and(summary.verdict()).and(told)
 }
 
-/// Plays one file after the other, and prints what comes of each line.
+/// Plays one file after the other, and prints what comes of each line. A reader who has gone ends
+/// the printing only: calls are made for their own sake, and none is lost.
 async fn play_all(
     files: Vec<Corpus>,
     stage: &Stage,
     books: &mut Books,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
+    let mut is_read = true;
     for file in files {
         let (_playing, mut results) = play(file, stage, books).map_err(Failure::failed)?;
         let mut waiting = BTreeMap::new();
@@ -117,8 +119,10 @@ async fn play_all(
             books.note(played);
             // Lines come out in the order in which they went in.
             while let Some(output) = waiting.remove(&next) {
-                stdout::line(&output)?;
                 next += 1;
+                if is_read {
+                    is_read = stdout::is_read(stdout::line(&output))?;
+                }
             }
         }
     }

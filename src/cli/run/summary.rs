@@ -169,10 +169,11 @@ impl Summary {
         Err(Failure::Failed(format!("{lost} calls were lost, {duplicated} were run twice")))
     }
 
-    /// As JSON the last line of the results; for a person on stderr, since stdout holds them.
+    /// As JSON the last line of the results; for a person on stderr, since stdout holds them, or
+    /// nobody reads it any more.
     pub(super) fn tell(&self, json: bool) -> Result<(), Failure> {
-        if json {
-            return stdout::json(self);
+        if json && stdout::is_read(stdout::json(self))? {
+            return Ok(());
         }
         let Figures { submitted, outcomes, wall_s, calls_per_s, lost, duplicated, left, .. } =
             &self.summary;

@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use poolshift::clock::{Clock, Moment};
@@ -23,6 +21,7 @@ use tempfile::TempDir;
 use tracing::subscriber::DefaultGuard;
 
 use super::log::Log;
+use crate::tool::python;
 
 /// A call that is meant to run out of its time has this much.
 pub(super) const BRIEF: Duration = Duration::from_millis(500);
@@ -324,16 +323,6 @@ fn config(folder: &TempDir, program: WorkerProgram, method: StartMethod) -> Conf
         config.worker.env.insert(name.to_owned(), value);
     }
     config
-}
-
-/// The program itself; `python3` on the path may be a script that looks for it.
-fn python() -> &'static str {
-    static PYTHON: OnceLock<String> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let mut ask = Command::new("python3");
-        let told = ask.args(["-c", "import sys; print(sys.executable)"]).output().unwrap().stdout;
-        String::from_utf8(told).unwrap().trim().to_owned()
-    })
 }
 
 /// Waits for a condition.

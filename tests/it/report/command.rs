@@ -28,7 +28,12 @@ fn a_report_tells_the_verdict_first_and_shows_only_what_it_can_know() {
     let told = tool.run(&["report", "a.hlog", "--json"]).json();
     assert_eq!(told["grade"], json!("good"));
     let tag = &told["tags"]["v3.read.ok.response"];
-    assert_eq!((&tag["calls"], &tag["quantiles_ms"][3]), (&json!(1500), &Value::Null));
+    let quantiles = tag["quantiles"].as_array().unwrap();
+    let names: Vec<&Value> = quantiles.iter().map(|quantile| &quantile["quantile"]).collect();
+    assert_eq!(names, ["p50", "p90", "p99", "p99.9", "p99.99"]);
+    // Of 1500 calls too few lie beyond p99.9.
+    assert_eq!((&tag["calls"], &quantiles[3]["ms"]), (&json!(1500), &Value::Null));
+    assert!(quantiles[2]["ms"].as_f64().unwrap() > quantiles[0]["ms"].as_f64().unwrap());
     assert_eq!(told["v3_over_v2"]["quantiles"].as_array().unwrap().len(), 3);
 }
 

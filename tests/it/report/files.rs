@@ -1,6 +1,7 @@
 //! Logs and records on disk: other programs read them, and what is wrong with one is named.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,10 +12,11 @@ use poolshift::report::kind::{Span, Tag};
 use poolshift::report::record::RunRecord;
 use poolshift::report::run::Run;
 use poolshift::{Lane, Outcome};
-use serde_json::Value;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::{Value, json};
 
 use super::{MS, Sketch, close, jitter, recorder, steady};
-use crate::tool::{Tool, skip};
+use crate::tool::{Tool, skip, until};
 
 pub(super) fn write(run: &Run, path: &Path) {
     let outputs = Outputs::create(Some(path), None).unwrap();
@@ -309,5 +311,55 @@ fn a_full_disk_is_told_when_all_else_has_been() {
     for args in [["--html", "/dev/full"], ["--html", "none/b.html"], ["--hgrm", "b.hlog/x"]] {
         let ran = tool.run(&[&["report", "b.hlog"][..], &args].concat());
         assert!(ran.code == Some(1) && ran.stderr.contains("cannot "), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_number_that_no_run_can_have_is_named_with_its_field_and_its_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.hlog");
+    write(&steady(jitter), &path);
+    let beside = RunRecord::path(&path);
+    let record: Value = serde_json::from_slice(&std::fs::read(&beside).unwrap()).unwrap();
+    let told = |field: &str, value: Value| {
+        let mut record = record.clone();
+        *record.pointer_mut(field).unwrap() = value;
+        std::fs::write(&beside, record.to_string()).unwrap();
+        load(&path).map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    for (field, value, says) in [
+        ("/lasted_s", json!(1e308), "lasted_s is 1e+308; it can be 0 to 1.8e10, 570 years"),
+        ("/slice_ms", json!(-1.5), "slice_ms is -1.5; it can be 0 to 1.8e13, 570 years"),
+        ("/began_unix_s", json!(1e11), "began_unix_s is 100000000000.0; it can be 0 to 1.8e10"),
+        ("/load/open/offered_per_s", json!(1e300), "load.open.offered_per_s is 1e+300; it can be"),
+        ("/exact_max_ms/v2.read.ok.wait", json!(1e99), "exact_max_ms.v2.read.ok.wait is 1e+99"),
+        ("/books/outcomes/ok", json!(u64::MAX), "books.outcomes.ok is 18446744073709551615; it"),
+        ("/flows/v3/1/waiting", json!(u64::MAX), "flows.v3[1].waiting is 18446744073709551615"),
+        ("/workers/0/busy/0", json!(1.5), "workers[0].busy[0] is 1.5; it can be 0 to 1"),
+        ("/slowest/2/lag_ms", json!(1e18), "slowest[2].lag_ms is 1e+18; it can be 0 to 1.8e13"),
+    ] {
+        let told = told(field, value);
+        assert!(told.contains(&format!("a.run.json, line 1: {says}")), "{field}: {told}");
+    }
+    // A seed is no amount of anything.
+    assert_eq!(told("/origin/seed", json!(u64::MAX)), "");
+}
+
+#[test]
+fn a_file_that_is_no_file_is_refused_and_not_waited_for() {
+    let tool = Tool::new();
+    let fifo = tool.path("a.hlog");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    // Who reads it all the same waits only for as long as this test holds it.
+    let _held = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    for (name, is) in [("a.hlog", "a FIFO"), (".", "a folder"), ("/dev/zero", "a device")] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut report = tool.command(&["report", name]).stderr(writer).spawn().unwrap();
+        until("it has ended", || report.try_wait().unwrap().is_some());
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        assert_eq!(report.wait().unwrap().code(), Some(1), "{said}");
+        let says = format!("cannot read {name}: it is {is}; only a regular file can be a run's");
+        assert!(said.contains(&says), "{said}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod files;
+mod outputs;
 mod recorder;
 mod verdict;
 
