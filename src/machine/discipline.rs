@@ -39,8 +39,12 @@ pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
     fn finished(&mut self, now: Moment, session: Option<&SessionId>);
 
     /// The worker in `slot` will not serve again. The waiting calls that lost their session
-    /// with it are taken out of their queues and returned.
-    fn slot_lost(&mut self, now: Moment, slot: u32) -> Vec<Ticket>;
+    /// with it are taken out of their queues and returned; `session` knows that of each.
+    fn slot_lost<'a>(
+        &mut self,
+        slot: u32,
+        session: impl Fn(Ticket) -> Option<&'a SessionId>,
+    ) -> Vec<Ticket>;
 
     /// Whether no session would lose anything with the worker in `slot`.
     fn is_spare(&self, _slot: u32) -> bool {

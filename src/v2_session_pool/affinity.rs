@@ -1,6 +1,6 @@
 //! Which session lives on which slot, and what it lost there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::call::SessionId;
@@ -53,12 +53,10 @@ enum Place {
 /// What became of a session whose worker died while calls of it waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// The session.
-    pub session: SessionId,
     /// The oldest waiting call, which is told.
     pub told: Ticket,
-    /// Its other calls, which wait where the session has been bound anew.
-    pub moved: Vec<Ticket>,
+    /// The slot to which the session is bound anew, and its other calls, which wait there now.
+    pub moved: Option<(u32, Vec<Ticket>)>,
 }
 
 impl Affinity {
@@ -149,23 +147,23 @@ impl Affinity {
 
     /// The slot's worker is gone, and every session bound to it lost what it had there (R10);
     /// so a death costs as much as there were sessions, and calls `waiting` for it, to lose.
-    pub fn slot_lost(&mut self, slot: u32, waiting: &BTreeMap<Ticket, SessionId>) -> Vec<Loss> {
-        let mut calls: BTreeMap<&SessionId, Vec<Ticket>> = BTreeMap::new();
-        for (call, session) in waiting {
-            calls.entry(session).or_default().push(*call);
-        }
+    pub fn slot_lost<'a>(
+        &mut self,
+        slot: u32,
+        waiting: impl Iterator<Item = (&'a SessionId, Ticket)>,
+    ) -> Vec<Loss> {
+        let mut calls: BTreeMap<&SessionId, VecDeque<Ticket>> = BTreeMap::new();
+        waiting.for_each(|(session, call)| calls.entry(session).or_default().push_back(call));
         let mut losses = Vec::new();
         for session in self.change(slot, std::mem::take) {
-            let calls = calls.remove(&session).unwrap_or_default();
-            let Some((told, moved)) = calls.split_first() else {
+            let mut rest = calls.remove(&session).unwrap_or_default();
+            let Some(told) = rest.pop_front() else {
                 self.bond(&session).place = Place::Lost;
                 continue;
             };
             self.bond(&session).place = Place::Free;
-            if !moved.is_empty() {
-                self.bind(&session);
-            }
-            losses.push(Loss { session, told: *told, moved: moved.to_vec() });
+            let moved = (!rest.is_empty()).then(|| (self.bind(&session), rest.into()));
+            losses.push(Loss { told, moved });
         }
         assert!(calls.is_empty(), "calls of {calls:?} waited where their sessions were not bound");
         losses

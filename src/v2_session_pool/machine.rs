@@ -1,7 +1,6 @@
 //! V2's discipline: a session's calls run in order on its worker; a crash costs the session
 //! (R10).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::call::SessionId;
@@ -21,8 +20,8 @@ pub type SessionMachine = Engine<SessionQueues>;
 pub struct SessionQueues {
     affinity: Affinity,
     anonymous: Waitlist,
-    /// The calls that wait for each slot, and their sessions.
-    bound: Vec<BTreeMap<Ticket, SessionId>>,
+    /// The calls in sessions that wait for each slot.
+    bound: Vec<Waitlist>,
     /// The slots for which a call waits in `bound`, and how many do in all.
     called: SlotSet,
     bound_waiting: usize,
@@ -36,16 +35,15 @@ impl SessionQueues {
         Self {
             affinity: Affinity::new(slots, session_idle),
             anonymous: Waitlist::default(),
-            bound: vec![BTreeMap::new(); slots],
+            bound: vec![Waitlist::default(); slots],
             called: SlotSet::default(),
             bound_waiting: 0,
             max_waiting,
         }
     }
 
-    fn put(&mut self, slot: u32, call: Ticket, session: SessionId) {
-        let known = self.bound[slot as usize].insert(call, session);
-        assert!(known.is_none(), "{call:?} waits already");
+    fn put(&mut self, slot: u32, call: Ticket) {
+        self.bound[slot as usize].put(call);
         self.called.insert(slot);
         self.bound_waiting += 1;
     }
@@ -74,19 +72,19 @@ impl Discipline for SessionQueues {
 
     fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>, slot: Option<u32>) {
         match (session, slot) {
-            (Some(session), Some(slot)) => self.put(slot, call, session.clone()),
+            (Some(_), Some(slot)) => self.put(slot, call),
             _ => self.anonymous.put(call),
         }
     }
 
     fn next_for(&mut self, slot: u32) -> Option<Ticket> {
-        let bound = self.bound[slot as usize].first_key_value().map(|(call, _)| *call);
+        let bound = self.bound[slot as usize].oldest();
         let anonymous = self.anonymous.oldest();
         let oldest = bound.into_iter().chain(anonymous).min()?;
         if Some(oldest) == anonymous {
             return self.anonymous.take();
         }
-        self.bound[slot as usize].pop_first();
+        self.bound[slot as usize].take();
         self.left(slot);
         Some(oldest)
     }
@@ -94,7 +92,7 @@ impl Discipline for SessionQueues {
     fn withdraw(&mut self, call: Ticket, session: Option<&SessionId>) {
         let waited = if let Some(session) = session {
             let slot = self.affinity.slot(session).expect("a session waits where it is bound");
-            let waited = self.bound[slot as usize].remove(&call).is_some();
+            let waited = self.bound[slot as usize].remove(call);
             self.left(slot);
             waited
         } else {
@@ -109,16 +107,20 @@ impl Discipline for SessionQueues {
         }
     }
 
-    fn slot_lost(&mut self, _: Moment, slot: u32) -> Vec<Ticket> {
+    fn slot_lost<'a>(
+        &mut self,
+        slot: u32,
+        session: impl Fn(Ticket) -> Option<&'a SessionId>,
+    ) -> Vec<Ticket> {
         let waiting = std::mem::take(&mut self.bound[slot as usize]);
         self.bound_waiting -= waiting.len();
         self.called.remove(slot);
+        let of = |call| (session(call).expect("no other call is in a slot's queue"), call);
         let mut told = Vec::new();
-        for loss in self.affinity.slot_lost(slot, &waiting) {
+        for loss in self.affinity.slot_lost(slot, waiting.iter().map(of)) {
             told.push(loss.told);
-            for call in loss.moved {
-                let slot = self.affinity.slot(&loss.session).expect("it was bound anew");
-                self.put(slot, call, loss.session.clone());
+            if let Some((slot, calls)) = loss.moved {
+                calls.into_iter().for_each(|call| self.put(slot, call));
             }
         }
         told

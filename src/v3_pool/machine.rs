@@ -53,7 +53,11 @@ impl Discipline for SharedQueue {
 
     fn finished(&mut self, _: Moment, _: Option<&SessionId>) {}
 
-    fn slot_lost(&mut self, _: Moment, _: u32) -> Vec<Ticket> {
+    fn slot_lost<'a>(
+        &mut self,
+        _: u32,
+        _: impl Fn(Ticket) -> Option<&'a SessionId>,
+    ) -> Vec<Ticket> {
         Vec::new()
     }
 

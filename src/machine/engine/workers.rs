@@ -132,7 +132,8 @@ impl<D: Discipline> Engine<D> {
     }
 
     fn lose_sessions(&mut self, now: Moment, slot: u32) {
-        for call in self.discipline.slot_lost(now, slot) {
+        let session = |call| self.calls[&call].session.as_ref();
+        for call in self.discipline.slot_lost(slot, session) {
             self.finish(now, call, End::SessionLost);
         }
     }
