@@ -133,8 +133,8 @@ impl<D: Discipline> Engine<D> {
         assert!(now < entry.deadline, "{call:?} is assigned after its deadline");
         let until = entry.deadline.min(now + self.terms.run_timeout);
         entry.stage = Stage::Running { worker, since: now, until };
-        // The end of its waiting, if it waited, is not later: when that comes, it is put right.
-        if entry.due.is_none() {
+        // What it waited until may stand there, if that is earlier: when it comes, it is put right.
+        if entry.due.is_none_or(|due| until < due) {
             self.timers.move_to(Due::Call(call), &mut entry.due, until);
         }
         self.crew.set(slot, SlotState::Busy { call });

@@ -109,10 +109,13 @@ impl<K: Kind> ReferenceStateMachine for Reference<K> {
     fn init_state() -> BoxedStrategy<Model> {
         let max_starting = if K::LANE == Lane::V2 { 1..=1_usize } else { 1..=4 };
         let drain = any::<bool>();
-        (1_usize..=4, max_starting, drain, 0_usize..6, lifecycle())
-            .prop_map(|(size, max_starting, drain, max_waiting, lifecycle)| {
+        // A run may be over before the time is that might have been spent waiting.
+        let run_timeout = prop_oneof![Just(50), Just(200)].prop_map(Duration::from_millis);
+        (1_usize..=4, max_starting, drain, 0_usize..6, run_timeout, lifecycle())
+            .prop_map(|(size, max_starting, drain, max_waiting, run_timeout, lifecycle)| {
                 let on_cancel = if drain { OnCancel::Drain } else { OnCancel::Kill };
-                let terms = Terms { lifecycle, ..terms(size, max_starting, on_cancel) };
+                let terms = terms(size, max_starting, on_cancel);
+                let terms = Terms { run_timeout, lifecycle, ..terms };
                 Model::new(K::LANE, terms, max_waiting)
             })
             .boxed()

@@ -153,6 +153,21 @@ fn r5_one_budget_bounds_waiting_and_running() {
 }
 
 #[test]
+fn r5_a_run_may_be_over_before_its_wait_might_have_been() {
+    let terms = Terms { run_timeout: Duration::from_millis(50), ..terms(1, 1, OnCancel::Drain) };
+    let mut story = Story::<V3> { machine: V3::machine(terms, 10), now: Moment::ZERO };
+    story.happens(Event::DeadlineReached);
+    story.submit(1, None);
+    story.later(1);
+    assert_eq!(
+        story.happens(Event::WorkerReady { worker: worker(0, 1) }),
+        [assign(1, worker(0, 1))]
+    );
+    assert_eq!(story.later(49), []);
+    assert_eq!(story.later(1)[0], finish(1, End::ExecTimeout), "69 ms of its wait were left");
+}
+
+#[test]
 fn r6_only_a_worker_that_never_answered_waits_for_its_successor() {
     let mut story = Story::<V3>::ready(1, 10);
     story.submit(1, None);
