@@ -109,10 +109,14 @@ impl<K: Kind> ReferenceStateMachine for Reference<K> {
     fn init_state() -> BoxedStrategy<Model> {
         let max_starting = if K::LANE == Lane::V2 { 1..=1_usize } else { 1..=4 };
         let drain = any::<bool>();
-        (1_usize..=4, max_starting, drain, 0_usize..6, lifecycle())
-            .prop_map(|(size, max_starting, drain, max_waiting, lifecycle)| {
+        // Less than a call may run, or more, as V2's by default.
+        let queue_ms = prop_oneof![Just(120_u64), Just(250)];
+        (1_usize..=4, max_starting, drain, 0_usize..6, queue_ms, lifecycle())
+            .prop_map(|(size, max_starting, drain, max_waiting, queue_ms, lifecycle)| {
                 let on_cancel = if drain { OnCancel::Drain } else { OnCancel::Kill };
-                let terms = Terms { lifecycle, ..terms(size, max_starting, on_cancel) };
+                let queue_timeout = Duration::from_millis(queue_ms);
+                let terms = terms(size, max_starting, on_cancel);
+                let terms = Terms { lifecycle, queue_timeout, ..terms };
                 Model::new(K::LANE, terms, max_waiting)
             })
             .boxed()
