@@ -27,7 +27,7 @@ pub trait Discipline: Clone + Debug + PartialEq + Send + 'static {
 
     /// The call waits, for the slot that it was admitted to if there is one; one that comes back
     /// from a worker takes its old place.
-    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>, slot: Option<u32>);
+    fn enqueue(&mut self, call: Ticket, slot: Option<u32>);
 
     /// Takes the call that the free worker in `slot` serves next.
     fn next_for(&mut self, slot: u32) -> Option<Ticket>;

@@ -43,10 +43,11 @@ impl<K: Copy + Ord + Hash> Timers<K> {
         self.queue.insert((at, key));
     }
 
-    /// Forgets the deadline of a key that was kept elsewhere.
+    /// Forgets the deadline of a key that is kept elsewhere; one that was taken must not be.
     pub fn forget(&mut self, key: K, due: Option<Moment>) {
         if let Some(at) = due {
-            self.queue.remove(&(at, key));
+            let known = self.queue.remove(&(at, key));
+            assert!(known, "a deadline that is kept elsewhere is forgotten there once it is taken");
         }
     }
 

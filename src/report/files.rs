@@ -135,7 +135,14 @@ fn load_record(path: &Path) -> Result<Option<RunRecord>, FileError> {
     Ok(Some(record))
 }
 
-/// Files that have been opened before a run, so that one that cannot be written costs nothing.
+/// What a file is called while it is written, before some more letters. Only a process that is
+/// killed in that very moment leaves one.
+const DRAFT: &str = ".poolshift-draft-";
+
+/// Links that the kernel follows from one name, and the name itself.
+const NAMES: usize = 41;
+
+/// Files that were tried before a run, so that one that cannot be written costs nothing.
 ///
 /// What had their names before stays as it was until all is written; if this is dropped instead,
 /// it stays for good.
@@ -156,10 +163,17 @@ struct Output {
 /// Where the bytes go.
 #[derive(Debug)]
 enum Sink {
-    /// A file beside `home`, which takes its name once it is whole.
-    Draft { draft: NamedTempFile, home: PathBuf },
+    /// Into a draft beside this file, which takes its name once all is whole.
+    Draft(PathBuf),
     /// What is there already: a device, or a file in a folder that takes no other.
     InPlace(File),
+}
+
+/// An output that has been written; its draft, if it has one, is removed if this is dropped.
+#[derive(Debug)]
+struct Whole {
+    path: PathBuf,
+    draft: Option<(NamedTempFile, PathBuf)>,
 }
 
 impl Sink {
@@ -171,48 +185,70 @@ impl Sink {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        // A link is kept, and what it leads to is replaced.
-        let home = match older {
-            Some(_) => fs::canonicalize(path)?,
-            None => path.to_owned(),
-        };
-        let folder = home.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mode = older.as_ref().map(File::metadata).transpose()?;
-        let mode = mode.map(|older| older.permissions());
-        let draft = tempfile::Builder::new()
-            .prefix(".poolshift-")
-            .permissions(Permissions::from_mode(0o666)) // less the umask, as any new file
-            .tempfile_in(folder.unwrap_or(Path::new(".")));
-        match (draft, older) {
-            (Ok(draft), _) => {
-                mode.map_or(Ok(()), |mode| draft.as_file().set_permissions(mode))?;
-                Ok(Self::Draft { draft, home })
-            }
+        let home = home(path);
+        // Made for a try and removed at once: a run that is killed leaves nothing.
+        match (draft(&home), older) {
+            (Ok(_), _) => Ok(Self::Draft(home)),
             (Err(_), Some(older)) => Ok(Self::InPlace(older)),
             (Err(error), None) => Err(error),
         }
     }
 
-    fn file(&self) -> &File {
-        match self {
-            Self::Draft { draft, .. } => draft.as_file(),
-            Self::InPlace(file) => file,
-        }
-    }
-
     fn is_device(&self) -> bool {
-        self.file().metadata().is_ok_and(|metadata| !metadata.is_file())
-    }
-
-    /// The draft takes its name.
-    fn keep(self) -> io::Result<()> {
-        let Self::Draft { draft, home } = self else { return Ok(()) };
-        match draft.persist(&home) {
-            Ok(_) => Ok(()),
-            // No other file can have the name of one that is mounted by itself.
-            Err(refused) => fs::copy(refused.file.path(), home).map(drop),
+        match self {
+            Self::Draft(_) => false,
+            Self::InPlace(file) => file.metadata().is_ok_and(|metadata| !metadata.is_file()),
         }
     }
+
+    /// Writes the text to it, or to its draft, which is returned.
+    fn write(
+        self,
+        text: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> io::Result<Option<(NamedTempFile, PathBuf)>> {
+        let is_device = self.is_device();
+        let fill = |file: &File| {
+            let mut out = BufWriter::new(file);
+            text(&mut out).and_then(|()| out.flush())
+        };
+        match self {
+            Self::Draft(home) => {
+                let draft = draft(&home)?;
+                fill(draft.as_file())?;
+                Ok(Some((draft, home)))
+            }
+            Self::InPlace(file) => {
+                if !is_device {
+                    file.set_len(0)?;
+                }
+                fill(&file)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A link is kept, and what it leads to is replaced, or made.
+fn home(path: &Path) -> PathBuf {
+    let follow = |link: &PathBuf| {
+        let folder = link.parent().unwrap_or(Path::new(""));
+        Some(folder.join(fs::read_link(link).ok()?))
+    };
+    let names = std::iter::successors(Some(path.to_owned()), follow);
+    names.take(NAMES).last().expect("the first is the path itself")
+}
+
+/// An empty file beside `home`, with the rights of what is there, or of any new file.
+fn draft(home: &Path) -> io::Result<NamedTempFile> {
+    let folder = home.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let draft = tempfile::Builder::new()
+        .prefix(DRAFT)
+        .permissions(Permissions::from_mode(0o666)) // less the umask
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    if let Ok(older) = fs::metadata(home) {
+        draft.as_file().set_permissions(older.permissions())?;
+    }
+    Ok(draft)
 }
 
 impl Output {
@@ -222,26 +258,30 @@ impl Output {
     }
 
     fn write(
-        &self,
+        self,
         text: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-    ) -> Result<(), FileError> {
-        let file = self.sink.file();
-        if !self.sink.is_device() {
-            file.set_len(0).map_err(io("write", &self.path))?;
-        }
-        let mut out = BufWriter::new(file);
-        text(&mut out).and_then(|()| out.flush()).map_err(io("write", &self.path))
+    ) -> Result<Whole, FileError> {
+        let draft = self.sink.write(text).map_err(io("write", &self.path))?;
+        Ok(Whole { path: self.path, draft })
     }
+}
 
-    /// Returned is the file, in words.
+impl Whole {
+    /// The draft takes its name. Returned is the file, in words.
     fn keep(self, what: &str) -> Result<String, FileError> {
-        self.sink.keep().map_err(io("write", &self.path))?;
-        Ok(format!("{} ({what})", self.path.display()))
+        let Self { path, draft } = self;
+        let kept = draft.map_or(Ok(()), |(draft, home)| match draft.persist(&home) {
+            Ok(_) => Ok(()),
+            // No other file can have the name of one that is mounted by itself.
+            Err(refused) => fs::copy(refused.file.path(), home).map(drop),
+        });
+        kept.map_err(io("write", &path))?;
+        Ok(format!("{} ({what})", path.display()))
     }
 }
 
 impl Outputs {
-    /// Opens those that are asked for.
+    /// Tries those that are asked for.
     ///
     /// # Errors
     /// At the first that cannot be written.
@@ -259,19 +299,15 @@ impl Outputs {
     /// # Errors
     /// At the first that cannot be written.
     pub fn write(self, run: &Run, page: impl FnOnce() -> String) -> Result<Vec<String>, FileError> {
-        if let Some(hlog) = &self.hlog {
-            hlog.write(|out| hlog::write(out, run))?;
-        }
-        let record = self.record.zip(run.record.as_ref());
-        if let Some((output, record)) = &record {
+        let log = self.hlog.map(|log| log.write(|out| hlog::write(out, run))).transpose()?;
+        let record = self.record.zip(run.record.as_ref()).map(|(output, record)| {
             let text = serde_json::to_string(record).expect("a record is plain data");
-            output.write(|out| writeln!(out, "{text}"))?;
-        }
-        if let Some(html) = &self.html {
-            html.write(|out| out.write_all(page().as_bytes()))?;
-        }
-        let record = record.map(|(output, _)| output);
-        let whole = [(self.hlog, "histograms"), (record, "what happened"), (self.html, "the page")];
+            output.write(|out| writeln!(out, "{text}"))
+        });
+        let record = record.transpose()?;
+        let html = self.html.map(|html| html.write(|out| out.write_all(page().as_bytes())));
+        let html = html.transpose()?;
+        let whole = [(log, "histograms"), (record, "what happened"), (html, "the page")];
         let whole = whole.into_iter().filter_map(|(output, what)| Some((output?, what)));
         whole.map(|(output, what)| output.keep(what)).collect()
     }

@@ -144,7 +144,7 @@ impl<Legacy: Pool, Next: Pool> Router<Legacy, Next> {
     }
 
     /// Runs a call in the lane that the policy gives it. Dropping the future cancels it there.
-    // Of a block, since an async function would keep its call twice.
+    #[expect(clippy::manual_async_fn, reason = "an async function would keep its call twice")]
     pub fn call(&self, mut call: Call) -> impl Future<Output = Routed> {
         async move {
             let command = Arc::clone(&call.command);

@@ -119,10 +119,12 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
     async fn turn(&mut self) -> Heard {
         // Dropped here: the lease ends with as much sent as `progress` says.
         match self.exchange().await {
+            // Dropped here: the lease ends with the reply that was read.
             Exchange::Reply(Ok(reply)) => self.deliver(reply).await,
             Exchange::Reply(Err(error)) => self.broke(error),
             Exchange::Unsent(cause) => self.end_lease(cause),
-            // Boxed, as explanations are: what is rare must not make every turn large.
+            // Boxed, as explanations are: what is rare must not make every turn large. Dropped
+            // here: as in `deliver`, the only place in it that waits.
             Exchange::Interrupted => Box::pin(self.read_what_is_left()).await,
         }
     }

@@ -23,12 +23,10 @@ impl<'a, M, S: Spawner> HeldDesk<'a, M, S> {
 impl<M, S: Spawner> Drop for HeldDesk<'_, M, S> {
     fn drop(&mut self) {
         let Some(mut guard) = self.guard.take() else { return };
-        // Mostly there is none or one; what the others are kept in is then kept.
+        // Mostly there is one or none, and the list stays where it is with the room that it has.
         let last = guard.rings.pop();
-        let others = match guard.rings.is_empty() {
-            true => Vec::new(),
-            false => std::mem::take(&mut guard.rings),
-        };
+        let others =
+            if guard.rings.is_empty() { Vec::new() } else { std::mem::take(&mut guard.rings) };
         drop(guard);
         others.iter().chain(&last).for_each(|bell| bell.ring());
     }

@@ -70,10 +70,10 @@ impl Discipline for SessionQueues {
         self.waiting() < self.max_waiting
     }
 
-    fn enqueue(&mut self, call: Ticket, session: Option<&SessionId>, slot: Option<u32>) {
-        match (session, slot) {
-            (Some(_), Some(slot)) => self.put(slot, call),
-            _ => self.anonymous.put(call),
+    fn enqueue(&mut self, call: Ticket, slot: Option<u32>) {
+        match slot {
+            Some(slot) => self.put(slot, call),
+            None => self.anonymous.put(call),
         }
     }
 

@@ -121,7 +121,7 @@ fn terms(config: &V2Config, worker: &WorkerConfig) -> Terms {
 }
 
 impl<S: Spawner> Pool for V2SessionPool<S> {
-    // Of a block, since an async function would keep its call twice.
+    #[expect(clippy::manual_async_fn, reason = "an async function would keep its call twice")]
     fn call(&self, call: Call) -> impl Future<Output = Answer> {
         // Dropped here: the shell cancels the call.
         async move { self.shell.call(&call).await }

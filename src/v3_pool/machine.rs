@@ -38,7 +38,7 @@ impl Discipline for SharedQueue {
         self.waitlist.len() < self.max_waiting
     }
 
-    fn enqueue(&mut self, call: Ticket, _: Option<&SessionId>, _: Option<u32>) {
+    fn enqueue(&mut self, call: Ticket, _: Option<u32>) {
         self.waitlist.put(call);
     }
 

@@ -156,6 +156,28 @@ async fn r11_a_failing_store_fails_no_call_that_has_run_and_runs_none_without_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn r3_a_caller_who_goes_while_its_reply_is_saved_leaves_a_call_that_ran_and_a_free_worker() {
+    for lane in [Lane::V2, Lane::V3] {
+        let (journal, spawner) = (Journal::new(10), FakeSpawner::default());
+        let sessions = journal.sessions();
+        let pool = SimPool::with_sessions(lane, 1, OnCancel::Drain, &spawner, sessions).await;
+        let saving = async {
+            while journal.take() != ["save p"] {
+                tokio::time::sleep(Duration::from_millis(1)).await; // paused clock
+            }
+        };
+        tokio::select! {
+            _ = pool.call(program("create_program", "id", "p", "a")) => panic!("it saves"),
+            () = saving => {}
+        }
+        let next = pool.call(program("execute_program", "program_id", "p", "a")).await;
+        assert_eq!(next.outcome(), Outcome::Ok, "{lane}");
+        assert_eq!(pool.meter().outcomes(), [(Outcome::Ok, 2)].into(), "{lane}");
+        assert_eq!(pool.status().restarts, 0, "{lane}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r11_a_full_store_refuses_before_running() {
     let (journal, spawner) = (Journal::new(1), FakeSpawner::default());
     let sessions = journal.sessions();

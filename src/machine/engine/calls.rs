@@ -124,7 +124,7 @@ impl<D: Discipline> Engine<D> {
     fn wait(&mut self, call: Ticket, bound: Option<u32>) {
         let entry = self.calls.get_mut(&call).expect("only a submitted call waits");
         self.timers.move_to(Due::Call(call), &mut entry.due, entry.wait_until);
-        self.discipline.enqueue(call, entry.session.as_ref(), bound);
+        self.discipline.enqueue(call, bound);
     }
 
     fn assign(&mut self, now: Moment, slot: u32, call: Ticket) {
@@ -133,7 +133,8 @@ impl<D: Discipline> Engine<D> {
         assert!(now < entry.deadline, "{call:?} is assigned after its deadline");
         let until = entry.deadline.min(now + self.terms.run_timeout);
         entry.stage = Stage::Running { worker, since: now, until };
-        // What it waited until may stand there, if that is earlier: when it comes, it is put right.
+        // If it waited, what is due is the end of that. Where it comes first, as it mostly does, it
+        // is put right when it has come, which most calls do not live to see.
         if entry.due.is_none_or(|due| until < due) {
             self.timers.move_to(Due::Call(call), &mut entry.due, until);
         }

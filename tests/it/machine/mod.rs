@@ -109,13 +109,14 @@ impl<K: Kind> ReferenceStateMachine for Reference<K> {
     fn init_state() -> BoxedStrategy<Model> {
         let max_starting = if K::LANE == Lane::V2 { 1..=1_usize } else { 1..=4 };
         let drain = any::<bool>();
-        // A run may be over before the time is that might have been spent waiting.
-        let run_timeout = prop_oneof![Just(50), Just(200)].prop_map(Duration::from_millis);
-        (1_usize..=4, max_starting, drain, 0_usize..6, run_timeout, lifecycle())
-            .prop_map(|(size, max_starting, drain, max_waiting, run_timeout, lifecycle)| {
+        // Less than a call may run, or more, as V2's by default.
+        let queue_ms = prop_oneof![Just(120_u64), Just(250)];
+        (1_usize..=4, max_starting, drain, 0_usize..6, queue_ms, lifecycle())
+            .prop_map(|(size, max_starting, drain, max_waiting, queue_ms, lifecycle)| {
                 let on_cancel = if drain { OnCancel::Drain } else { OnCancel::Kill };
+                let queue_timeout = Duration::from_millis(queue_ms);
                 let terms = terms(size, max_starting, on_cancel);
-                let terms = Terms { run_timeout, lifecycle, ..terms };
+                let terms = Terms { lifecycle, queue_timeout, ..terms };
                 Model::new(K::LANE, terms, max_waiting)
             })
             .boxed()

@@ -37,6 +37,7 @@ fn what_was_there_stays_until_all_is_whole() {
     let open = |html: &Path| Outputs::create(Some(&log), Some(html)).unwrap();
     let opened = open(&page);
     assert_older(folder.path());
+    assert_eq!(names(folder.path()), FILES, "what a killed run leaves");
     drop(opened);
     assert_older(folder.path());
     assert_eq!(names(folder.path()), FILES);
@@ -66,19 +67,30 @@ fn a_run_that_fails_leaves_an_older_report_alone() {
 #[test]
 fn a_link_is_kept_and_so_are_a_files_rights() {
     let folder = tempfile::tempdir().unwrap();
-    let [own, link, fresh, plain] =
-        ["own.html", "link.html", "fresh.html", "plain"].map(|name| folder.path().join(name));
+    let files = ["own.html", "link.html", "fresh.html", "plain", "day.html", "latest.html"];
+    let [own, link, fresh, plain, day, latest] = files.map(|name| folder.path().join(name));
     fs::write(&own, OLDER).unwrap();
     fs::set_permissions(&own, fs::Permissions::from_mode(0o640)).unwrap();
     symlink("own.html", &link).unwrap();
     fs::write(&plain, "").unwrap();
+    fs::create_dir(folder.path().join("links")).unwrap();
+    let middle = folder.path().join("links/today.html");
+    symlink("links/today.html", &latest).unwrap();
+    symlink("../day.html", &middle).unwrap();
     let run = steady(jitter);
-    for path in [&link, &fresh] {
+    for path in [&link, &fresh, &latest] {
         let outputs = Outputs::create(None, Some(path)).unwrap();
         outputs.write(&run, || "new".to_owned()).unwrap();
         assert_eq!(fs::read_to_string(path).unwrap(), "new");
     }
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    for link in [&link, &latest, &middle] {
+        assert!(fs::symlink_metadata(link).unwrap().is_symlink());
+    }
+    assert_eq!(
+        fs::read_to_string(&day).unwrap(),
+        "new",
+        "a link may lead to what is not there yet"
+    );
     assert_eq!(fs::read_to_string(&own).unwrap(), "new");
     assert_eq!(mode(&own) & 0o777, 0o640);
     assert_eq!(mode(&fresh), mode(&plain), "any new file's");
