@@ -212,6 +212,7 @@ impl<'a, M: PoolMachine, S: Spawner> Errand<'a, M, S> {
         let recycle = reply.recycle;
         self.replied = Some((kind, recycle));
         let sessions = &self.shell.sessions;
+        // Asked here too, lest the wall clock be read for commands that save nothing, as most.
         let saves = sessions.commands().get(&self.call.command).saves.is_some();
         if let (true, Ok(result), None) = (saves, &reply.result, self.copy) {
             // Dropped here: the call has run, and the worker is free; the save may be lost.

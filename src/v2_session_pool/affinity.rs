@@ -31,7 +31,7 @@ pub struct Affinity {
 type Load = (bool, usize, u32);
 
 /// What one session has in the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Bond {
     place: Place,
     /// Admitted calls that are not finished.
