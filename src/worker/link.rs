@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 use tokio_util::io::poll_read_buf;
 
@@ -27,9 +27,7 @@ const IDLE_BYTES: usize = 64 * 1024;
 /// saves.
 const LONG_ARGS: usize = 64 * 1024;
 
-/// Room for common replies; a larger frame's length makes the codec reserve what it needs. No more,
-/// since what is free is cleared before each read, and would push everything else out of the
-/// processor's nearest cache.
+/// Room for common replies; a larger frame's length makes the codec reserve what it needs.
 const READ_BYTES: usize = 4 * 1024;
 
 /// The pipe to one worker. Whoever holds it is the worker's only reader and writer (R1).
@@ -39,6 +37,9 @@ pub struct Link<R, W> {
     writer: Option<W>,
     decoder: ReplyDecoder,
     received: BytesMut,
+    /// Where a frame's first bytes are read to. The free end of `received` would be cleared before
+    /// each read, which pushes everything else out of the processor's nearest cache.
+    landing: Box<[u8]>,
     /// The prepared request's frame, all of it but for long args.
     outgoing: Vec<u8>,
     /// Those, until they are sent, and the bytes of the frame before them.
@@ -74,6 +75,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
             writer: Some(writer),
             decoder: ReplyDecoder::new(max_frame_bytes),
             received: BytesMut::new(),
+            landing: vec![0; READ_BYTES].into(),
             outgoing: Vec::new(),
             long_args: None,
             id: 0,
@@ -212,13 +214,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// One read into the free end of the buffer, which the codec grows to a frame's length.
+    /// One read: of a long frame's rest to where it belongs, since the codec has grown the buffer
+    /// to the frame's length; of all else by way of `landing`.
     fn poll_read(&mut self, waker: &Waker) -> Poll<std::io::Result<usize>> {
-        if self.received.capacity() == self.received.len() {
-            self.received.reserve(READ_BYTES);
-        }
         let context = &mut Context::from_waker(waker);
-        poll_read_buf(Pin::new(&mut self.reader), context, &mut self.received)
+        let reader = Pin::new(&mut self.reader);
+        if self.received.is_empty() {
+            // Nothing of it is in use: it begins anew, and only the first time allocates.
+            self.received.reserve(READ_BYTES);
+        } else if self.received.capacity() - self.received.len() > READ_BYTES {
+            return poll_read_buf(reader, context, &mut self.received);
+        }
+        let mut landing = ReadBuf::new(&mut self.landing);
+        ready!(reader.poll_read(context, &mut landing))?;
+        self.received.extend_from_slice(landing.filled());
+        Poll::Ready(Ok(landing.filled().len()))
     }
 }
 

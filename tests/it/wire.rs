@@ -1,12 +1,15 @@
 //! The codec, on scripted pipes.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use poolshift::machine::Sent;
 use poolshift::worker::link::{Link, LinkError, Progress};
 use poolshift::worker::wire::{Outgoing, WireReply, encode};
 use poolshift::{Args, CallError, Refusal};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_test::io::{Builder, Mock};
 
 const MAX: usize = 1024;
@@ -56,6 +59,35 @@ async fn every_split_of_a_frame_gives_the_same_reply() {
     }
     let bytes: Vec<&[u8]> = frame.chunks(1).collect();
     assert!(read(&bytes).await.unwrap().result.is_ok());
+}
+
+/// The reply to each request, whole, and nothing after it until it has been read.
+#[derive(Default)]
+struct OneByOne {
+    replied: u64,
+}
+
+impl AsyncRead for OneByOne {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.replied += 1;
+        let reply = good(self.replied);
+        assert!(reply.len() <= buffer.remaining(), "{} has no room", self.replied);
+        buffer.put_slice(&reply);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_common_reply_takes_one_read_however_many_came_before() {
+    let mut link = Link::new(OneByOne::default(), tokio::io::sink(), MAX);
+    for _ in 0..1000 {
+        link.prepare(request(&Args::default())).unwrap();
+        assert!(link.receive().await.unwrap().result.is_ok());
+    }
 }
 
 #[tokio::test]
