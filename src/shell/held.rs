@@ -1,10 +1,16 @@
 //! The desk while somebody holds its lock.
 
+use std::hint::spin_loop;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use crate::shell::desk::Desk;
 use crate::worker::Spawner;
+
+/// Pauses of the processor between looks at a lock that is taken, a few microseconds in all. The
+/// lock is held for one or two; to sleep for it costs more, and to wake who sleeps costs the holder
+/// as much, until everybody sleeps: a crowd of callers then takes three times as long.
+const PAUSES: [u32; 12] = [1, 2, 4, 8, 16, 32, 64, 64, 64, 64, 64, 64];
 
 /// The lock on a desk. Callers who got mail under it are woken when it has been let go: a
 /// wake-up is a system call, and whoever wakes would else meet the lock that is still held.
@@ -16,7 +22,19 @@ pub(super) struct HeldDesk<'a, M, S: Spawner> {
 impl<'a, M, S: Spawner> HeldDesk<'a, M, S> {
     /// Waits for the lock; nothing if an assertion failed while it was held.
     pub(super) fn of(desk: &'a Mutex<Desk<M, S>>) -> Option<Self> {
-        desk.lock().ok().map(|guard| Self { guard: Some(guard) })
+        let mut tried = desk.try_lock();
+        for pauses in PAUSES {
+            if !matches!(tried, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            (0..pauses).for_each(|_| spin_loop());
+            tried = desk.try_lock();
+        }
+        let guard = match tried {
+            Err(TryLockError::WouldBlock) => desk.lock().ok(),
+            tried => tried.ok(),
+        };
+        guard.map(|guard| Self { guard: Some(guard) })
     }
 }
 
