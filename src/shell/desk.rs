@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use crate::call::{Call, Class, Timing};
@@ -24,7 +25,8 @@ pub(super) type LinkOf<S> = Box<Link<<S as Spawner>::Reader, <S as Spawner>::Wri
 /// The machine, its calls, its workers.
 pub(super) struct Desk<M, S: Spawner> {
     pub(super) machine: M,
-    bookings: BTreeMap<Ticket, Booking<S>>,
+    /// Looked up only.
+    bookings: FxHashMap<Ticket, Booking<S>>,
     pub(super) staff: BTreeMap<WorkerId, Seat<S>>,
     pub(super) meter: Meter,
     /// The books of shadows, which are in no other (R16).
@@ -132,7 +134,7 @@ impl<M: PoolMachine, S: Spawner> Desk<M, S> {
         let untried = machine.census().untried;
         Self {
             machine,
-            bookings: BTreeMap::new(),
+            bookings: FxHashMap::default(),
             staff: BTreeMap::new(),
             meter: Meter::new(),
             shadows: Meter::new(),

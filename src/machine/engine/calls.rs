@@ -101,8 +101,8 @@ impl<D: Discipline> Engine<D> {
             return;
         }
         let waits = |(_, entry): &(&Ticket, &Entry)| entry.stage == Stage::Waiting;
-        let calls: Vec<Ticket> = self.calls.iter().filter(waits).map(|(call, _)| *call).collect();
-        for call in calls {
+        let waiting = self.calls.iter().filter(waits).map(|(call, _)| *call);
+        for call in oldest_first(waiting) {
             self.discipline.withdraw(call, self.calls[&call].session.as_ref());
             self.finish(now, call, end.clone());
         }
@@ -322,8 +322,7 @@ impl<D: Discipline> Engine<D> {
 
     /// The drain's limit has passed: nobody is served any more. The one walk over all calls.
     pub(super) fn give_up(&mut self, now: Moment) {
-        let calls: Vec<Ticket> = self.calls.keys().copied().collect();
-        for call in calls {
+        for call in oldest_first(self.calls.keys().copied()) {
             let entry = &self.calls[&call];
             if entry.stage == Stage::Waiting {
                 self.discipline.withdraw(call, entry.session.as_ref());
@@ -359,6 +358,12 @@ impl<D: Discipline> Engine<D> {
             state == SlotState::Busy { call } || state == SlotState::Abandoned { call }
         })
     }
+}
+
+fn oldest_first(calls: impl Iterator<Item = Ticket>) -> Vec<Ticket> {
+    let mut calls: Vec<Ticket> = calls.collect();
+    calls.sort_unstable();
+    calls
 }
 
 fn end_of(cause: &Breakage) -> End {

@@ -10,6 +10,8 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use crate::call::SessionId;
 use crate::clock::Moment;
 use crate::machine::backoff::Backoff;
@@ -73,7 +75,8 @@ pub struct Engine<D> {
     crew: Crew,
     /// Slots whose worker runs a shadow, or was lost with one and is to be replaced.
     lent: SlotSet,
-    calls: BTreeMap<Ticket, Entry>,
+    /// Hashed: they are looked up some times each, and the two walks over them sort them first.
+    calls: FxHashMap<Ticket, Entry>,
     timers: Timers<Due>,
     actions: VecDeque<Action>,
     drain_until: Option<Moment>,
@@ -134,7 +137,7 @@ impl<D: Discipline> Engine<D> {
             crew: Crew::new(terms.size),
             discipline,
             lent: SlotSet::default(),
-            calls: BTreeMap::new(),
+            calls: FxHashMap::default(),
             timers,
             actions: VecDeque::new(),
             drain_until: None,
