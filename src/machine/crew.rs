@@ -1,6 +1,6 @@
 //! All slots of a pool, with the indexes that keep each decision cheap.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::clock::Moment;
 use crate::machine::recycling::Life;
@@ -12,8 +12,9 @@ use crate::pool::{PoolStatus, WorkerId, WorkerStatus};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crew {
     slots: Vec<Slot>,
-    /// Idle workers in the order in which they became so.
-    idle: BTreeSet<(Moment, u32)>,
+    /// Idle workers in the order in which they became so: mostly one comes at the end and one goes
+    /// from the front, and there are 1024 at most.
+    idle: VecDeque<(Moment, u32)>,
     idle_slots: SlotSet,
     vacant: SlotSet,
     /// Vacant slots whose backoff is not known to be over, by when it is.
@@ -37,7 +38,7 @@ impl Crew {
     pub fn new(size: usize) -> Self {
         let mut crew = Self {
             slots: Vec::new(),
-            idle: BTreeSet::new(),
+            idle: VecDeque::new(),
             idle_slots: SlotSet::default(),
             vacant: SlotSet::default(),
             resting: BTreeSet::new(),
@@ -134,7 +135,8 @@ impl Crew {
         let old = std::mem::replace(&mut self.slots[index as usize].state, state);
         match old {
             SlotState::Idle { since } => {
-                self.idle.remove(&(since, index));
+                let place = self.idle.binary_search(&(since, index));
+                self.idle.remove(place.expect("an idle slot is in the order"));
                 self.idle_slots.remove(index);
             }
             SlotState::Vacant { retry_at } => {
@@ -153,7 +155,8 @@ impl Crew {
         }
         match state {
             SlotState::Idle { since } => {
-                self.idle.insert((since, index));
+                let place = self.idle.partition_point(|other| *other < (since, index));
+                self.idle.insert(place, (since, index));
                 self.idle_slots.insert(index);
             }
             SlotState::Vacant { retry_at } => {
@@ -179,7 +182,7 @@ impl Crew {
     /// The worker that has been idle longest.
     #[must_use]
     pub fn longest_idle(&self) -> Option<u32> {
-        self.idle.first().map(|(_, index)| *index)
+        self.idle.front().map(|(_, index)| *index)
     }
 
     /// Idle workers, longest idle first.

@@ -16,6 +16,10 @@ const PROBE_JITTER: f64 = 0.25;
 impl<D: Discipline> Engine<D> {
     /// Starts what is wanted and missing, as far as start permits reach.
     pub(super) fn reconcile(&mut self, now: Moment) {
+        // As after nearly every event.
+        if self.crew.vacant().is_empty() {
+            return;
+        }
         self.crew.rest(now);
         while self.crew.starting() < self.terms.max_starting {
             let Some(slot) = self.missing(now) else { return };
