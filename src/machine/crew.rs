@@ -12,8 +12,8 @@ use crate::pool::{PoolStatus, WorkerId, WorkerStatus};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crew {
     slots: Vec<Slot>,
-    /// Idle workers in the order in which they became so: mostly one comes at the end and one goes
-    /// from the front, and there are 1024 at most.
+    /// Idle workers in the order in which they became so. Mostly one comes at the end and one goes
+    /// from the front; for any other some are moved, of as many as the pool has workers.
     idle: VecDeque<(Moment, u32)>,
     idle_slots: SlotSet,
     vacant: SlotSet,

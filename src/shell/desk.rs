@@ -25,7 +25,7 @@ pub(super) type LinkOf<S> = Box<Link<<S as Spawner>::Reader, <S as Spawner>::Wri
 /// The machine, its calls, its workers.
 pub(super) struct Desk<M, S: Spawner> {
     pub(super) machine: M,
-    /// Looked up only.
+    /// Looked up only. As many as the machine's calls.
     bookings: FxHashMap<Ticket, Booking<S>>,
     pub(super) staff: BTreeMap<WorkerId, Seat<S>>,
     pub(super) meter: Meter,

@@ -7,9 +7,10 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use crate::shell::desk::Desk;
 use crate::worker::Spawner;
 
-/// Pauses of the processor between looks at a lock that is taken, a few microseconds in all. The
-/// lock is held for one or two; to sleep for it costs more, and to wake who sleeps costs the holder
-/// as much, until everybody sleeps: a crowd of callers then takes three times as long.
+/// Pauses of the processor between looks at a lock that is taken, some microseconds in all. A call
+/// holds it for one or two; to sleep for it costs more, and to wake who sleeps costs the holder as
+/// much, until everybody sleeps: a crowd of callers then takes three times as long. Who looks in
+/// vain, as behind a status or a holder who has lost its processor, sleeps after all.
 const PAUSES: [u32; 12] = [1, 2, 4, 8, 16, 32, 64, 64, 64, 64, 64, 64];
 
 /// The lock on a desk. Callers who got mail under it are woken when it has been let go: a

@@ -19,15 +19,16 @@ use crate::worker::wire::{
     HEADER_BYTES, Outgoing, ReplyDecoder, WireReply, encode, encode_around, quote,
 };
 
-/// What an idle link may keep allocated: more than common calls need, so that one large reply
-/// does not hold its memory for ever.
+/// What an idle link may keep of its last request: more than common ones need, so that one large
+/// one does not hold its memory for ever.
 const IDLE_BYTES: usize = 64 * 1024;
 
 /// Args from here on are sent from where they are: a copy would cost more than the writes that it
 /// saves.
 const LONG_ARGS: usize = 64 * 1024;
 
-/// Room for common replies; a larger frame's length makes the codec reserve what it needs.
+/// Room for common replies, which an idle link keeps; a longer frame's length makes the codec reserve
+/// what it needs.
 const READ_BYTES: usize = 4 * 1024;
 
 /// The pipe to one worker. Whoever holds it is the worker's only reader and writer (R1).
@@ -197,11 +198,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     }
 
     fn take_reply(&mut self) -> Result<Option<WireReply>, LinkError> {
-        let trace = &self.trace;
-        let see = |frame: &[u8]| trace.iter().for_each(|trace| trace.reply(frame));
+        let (trace, mut length) = (&self.trace, 0);
+        let see = |frame: &[u8]| {
+            length = HEADER_BYTES + frame.len();
+            trace.iter().for_each(|trace| trace.reply(frame));
+        };
         let reply = self.decoder.decode(self.id, &mut self.received, see);
         let reply = reply.map_err(LinkError::Garbled)?;
-        if reply.is_some() && self.received.is_empty() && self.received.capacity() > IDLE_BYTES {
+        if length > READ_BYTES && self.received.is_empty() {
             self.received = BytesMut::new();
         }
         Ok(reply)
@@ -214,18 +218,23 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// One read: of a long frame's rest to where it belongs, since the codec has grown the buffer
-    /// to the frame's length; of all else by way of `landing`.
+    /// One read: of what is left of a long frame to where it belongs, and of all else by way of
+    /// `landing`, no more than there is room for.
     fn poll_read(&mut self, waker: &Waker) -> Poll<std::io::Result<usize>> {
+        let room = |received: &BytesMut| received.capacity() - received.len();
+        if self.received.is_empty() && room(&self.received) < READ_BYTES {
+            // Nothing of it is in use, so that common replies are put where the last one was.
+            self.received.reserve(READ_BYTES);
+        }
         let context = &mut Context::from_waker(waker);
         let reader = Pin::new(&mut self.reader);
-        if self.received.is_empty() {
-            // Nothing of it is in use: it begins anew, and only the first time allocates.
-            self.received.reserve(READ_BYTES);
-        } else if self.received.capacity() - self.received.len() > READ_BYTES {
+        // The codec has made room for a frame whose length it knows; a long one's buffer is not
+        // kept, so there is never as much for another reason.
+        let room = room(&self.received);
+        if room > READ_BYTES {
             return poll_read_buf(reader, context, &mut self.received);
         }
-        let mut landing = ReadBuf::new(&mut self.landing);
+        let mut landing = ReadBuf::new(&mut self.landing[..room]);
         ready!(reader.poll_read(context, &mut landing))?;
         self.received.extend_from_slice(landing.filled());
         Poll::Ready(Ok(landing.filled().len()))

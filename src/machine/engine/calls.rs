@@ -320,7 +320,7 @@ impl<D: Discipline> Engine<D> {
         }
     }
 
-    /// The drain's limit has passed: nobody is served any more. The one walk over all calls.
+    /// The drain's limit has passed: nobody is served any more, and all calls are walked over.
     pub(super) fn give_up(&mut self, now: Moment) {
         for call in oldest_first(self.calls.keys().copied()) {
             let entry = &self.calls[&call];

@@ -75,7 +75,8 @@ pub struct Engine<D> {
     crew: Crew,
     /// Slots whose worker runs a shadow, or was lost with one and is to be replaced.
     lent: SlotSet,
-    /// Hashed: they are looked up some times each, and the two walks over them sort them first.
+    /// Hashed: they are looked up some times each, and the walks that act on them sort them first.
+    /// As many as run and wait at once; the room of the fullest moment is kept.
     calls: FxHashMap<Ticket, Entry>,
     timers: Timers<Due>,
     actions: VecDeque<Action>,
