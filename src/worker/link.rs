@@ -27,8 +27,8 @@ const IDLE_BYTES: usize = 64 * 1024;
 /// saves.
 const LONG_ARGS: usize = 64 * 1024;
 
-/// Room for common replies, which an idle link keeps; a longer frame's length makes the codec reserve
-/// what it needs.
+/// Room for common replies, which an idle link keeps; a longer frame's length makes the codec
+/// reserve what it needs.
 const READ_BYTES: usize = 4 * 1024;
 
 /// The pipe to one worker. Whoever holds it is the worker's only reader and writer (R1).
