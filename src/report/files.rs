@@ -1,5 +1,6 @@
 //! Runs on disk: a log, its record beside it, and percentile texts.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, FileType, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -60,6 +61,16 @@ pub enum FileError {
         log: PathBuf,
         /// In what they differ.
         what: String,
+    },
+    /// Two of a run's files would be one.
+    #[error(
+        "{} would be written twice, and the last would replace what is asked for first; \
+         give each file a name of its own",
+        path.display()
+    )]
+    Twice {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -257,6 +268,14 @@ impl Output {
         Ok(Self { path: path.to_owned(), sink })
     }
 
+    /// Where its draft goes, by the one name that does not depend on how it was asked for.
+    fn home(&self) -> Option<PathBuf> {
+        let Sink::Draft(home) = &self.sink else { return None };
+        let folder = home.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(home.file_name()?))
+    }
+
     fn write(
         self,
         text: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
@@ -284,13 +303,20 @@ impl Outputs {
     /// Tries those that are asked for.
     ///
     /// # Errors
-    /// At the first that cannot be written.
+    /// At the first that cannot be written, or would be written twice.
     pub fn create(hlog: Option<&Path>, html: Option<&Path>) -> Result<Self, FileError> {
         let hlog = hlog.map(Output::create).transpose()?;
         let beside = hlog.as_ref().filter(|hlog| !hlog.sink.is_device());
         let beside = beside.map(|hlog| RunRecord::path(&hlog.path));
         let record = beside.map(|path| Output::create(&path)).transpose()?;
-        Ok(Self { hlog, record, html: html.map(Output::create).transpose()? })
+        let html = html.map(Output::create).transpose()?;
+        let mut homes = BTreeSet::new();
+        for output in [&hlog, &record, &html].into_iter().flatten() {
+            if !output.home().is_none_or(|home| homes.insert(home)) {
+                return Err(FileError::Twice { path: output.path.clone() });
+            }
+        }
+        Ok(Self { hlog, record, html })
     }
 
     /// Writes the run to them; all are whole before the first takes its name. Returned are the

@@ -52,6 +52,20 @@ fn what_was_there_stays_until_all_is_whole() {
 }
 
 #[test]
+fn two_outputs_of_one_name_are_refused_before_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let log = folder.path().join("a.hlog");
+    symlink(&log, folder.path().join("link")).unwrap();
+    for html in ["a.hlog", "sub/../a.hlog", "link", "a.run.json"] {
+        let refused = Outputs::create(Some(&log), Some(&folder.path().join(html))).unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains(html) && told.contains("a name of its own"), "{html}: {told}");
+    }
+    Outputs::create(Some(Path::new("/dev/null")), Some(Path::new("/dev/null"))).unwrap();
+}
+
+#[test]
 fn a_run_that_fails_leaves_an_older_report_alone() {
     let tool = Tool::new();
     tool.write("poolshift.toml", "[worker]\npython_path = \"/bin/false\"\n");
