@@ -105,6 +105,9 @@ fn quoted(word: &str) -> String {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        Self::failed(error)
+        match error {
+            FileError::Twice { .. } => Self::Usage(error.to_string()),
+            _ => Self::failed(error),
+        }
     }
 }

@@ -63,6 +63,11 @@ fn two_outputs_of_one_name_are_refused_before_the_run() {
         assert!(told.contains(html) && told.contains("a name of its own"), "{html}: {told}");
     }
     Outputs::create(Some(Path::new("/dev/null")), Some(Path::new("/dev/null"))).unwrap();
+    let tool = Tool::new();
+    tool.write("calls.jsonl", "{\"command\":\"echo\"}\n");
+    let ran = tool.run(&["run", "calls.jsonl", "--hlog", "a.hlog", "--html", "./a.hlog"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert_eq!(names(&tool.path("")), ["calls.jsonl"]);
 }
 
 #[test]
