@@ -16,6 +16,7 @@ use crate::report::kind::Span;
 use crate::report::limits;
 use crate::report::record::{FORMAT, RunRecord};
 use crate::report::run::Run;
+use crate::router::paths::folder_of;
 
 /// A run's file that cannot be read or written.
 #[derive(Debug, Error)]
@@ -251,11 +252,10 @@ fn home(path: &Path) -> PathBuf {
 
 /// An empty file beside `home`, with the rights of what is there, or of any new file.
 fn draft(home: &Path) -> io::Result<NamedTempFile> {
-    let folder = home.parent().filter(|folder| !folder.as_os_str().is_empty());
     let draft = tempfile::Builder::new()
         .prefix(DRAFT)
         .permissions(Permissions::from_mode(0o666)) // less the umask
-        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        .tempfile_in(folder_of(home))?;
     if let Ok(older) = fs::metadata(home) {
         draft.as_file().set_permissions(older.permissions())?;
     }
@@ -268,11 +268,11 @@ impl Output {
         Ok(Self { path: path.to_owned(), sink })
     }
 
-    /// Where its draft goes, by the one name that does not depend on how it was asked for.
-    fn home(&self) -> Option<PathBuf> {
-        let Sink::Draft(home) = &self.sink else { return None };
-        let folder = home.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+    /// The file by the one name that does not depend on how it was asked for; a device may be asked
+    /// for by several.
+    fn file(&self) -> Option<PathBuf> {
+        let home = home(&self.path);
+        let folder = folder_of(&home).canonicalize().ok().filter(|_| !self.sink.is_device())?;
         Some(folder.join(home.file_name()?))
     }
 
@@ -310,9 +310,9 @@ impl Outputs {
         let beside = beside.map(|hlog| RunRecord::path(&hlog.path));
         let record = beside.map(|path| Output::create(&path)).transpose()?;
         let html = html.map(Output::create).transpose()?;
-        let mut homes = BTreeSet::new();
+        let mut files = BTreeSet::new();
         for output in [&hlog, &record, &html].into_iter().flatten() {
-            if !output.home().is_none_or(|home| homes.insert(home)) {
+            if !output.file().is_none_or(|file| files.insert(file)) {
                 return Err(FileError::Twice { path: output.path.clone() });
             }
         }

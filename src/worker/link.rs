@@ -221,8 +221,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     /// One read: of what is left of a long frame to where it belongs, and of all else by way of
     /// `landing`, no more than there is room for.
     fn poll_read(&mut self, waker: &Waker) -> Poll<std::io::Result<usize>> {
-        let room = |received: &BytesMut| received.capacity() - received.len();
-        if self.received.is_empty() && room(&self.received) < READ_BYTES {
+        if self.received.is_empty() {
             // Nothing of it is in use, so that common replies are put where the last one was.
             self.received.reserve(READ_BYTES);
         }
@@ -230,7 +229,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         let reader = Pin::new(&mut self.reader);
         // The codec has made room for a frame whose length it knows; a long one's buffer is not
         // kept, so there is never as much for another reason.
-        let room = room(&self.received);
+        let room = self.received.capacity() - self.received.len();
         if room > READ_BYTES {
             return poll_read_buf(reader, context, &mut self.received);
         }

@@ -1,16 +1,12 @@
 //! Large args and results: what is sent, and what a link holds of it.
 
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use poolshift::worker::link::{Link, Progress};
 use poolshift::worker::wire::{Outgoing, encode};
 use poolshift::{Args, Refusal};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio_test::block_on;
 use tokio_test::io::Builder;
+
+use crate::wire::Pieces;
 
 const PAYLOAD: usize = 1_000_000;
 const MAX: usize = 2 * PAYLOAD;
@@ -29,29 +25,6 @@ fn reply(bytes: usize) -> Vec<u8> {
     [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
 }
 
-/// A pipe that holds one piece of a reply at a time: a read gives what has room of it.
-struct Pieces {
-    pieces: VecDeque<Vec<u8>>,
-    reads: usize,
-}
-
-impl AsyncRead for &mut Pieces {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Some(mut piece) = self.pieces.pop_front() else { return Poll::Ready(Ok(())) };
-        let rest = piece.split_off(piece.len().min(buffer.remaining()));
-        buffer.put_slice(&piece);
-        self.reads += 1;
-        if !rest.is_empty() {
-            self.pieces.push_front(rest);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// Until a reply's length is known there is room for a common one; a longer takes one read more.
 #[test]
 fn a_reply_takes_a_read_a_piece_and_one_more_if_it_is_long_and_unannounced() {
@@ -60,10 +33,9 @@ fn a_reply_takes_a_read_a_piece_and_one_more_if_it_is_long_and_unannounced() {
         for cut in [0, 3, 4, 5, 4095, 4096, 4097, whole.len() - 1] {
             let (front, back) = whole.split_at(cut.min(whole.len() - 1));
             let pieces = [front, back].into_iter().filter(|piece| !piece.is_empty());
-            let pieces: VecDeque<Vec<u8>> = pieces.map(<[u8]>::to_vec).collect();
+            let mut pipe = Pieces::new(pieces.map(<[u8]>::to_vec));
             let tells_length = if front.len() < 4 { back } else { front };
-            let at_most = pieces.len() + usize::from(tells_length.len() > 4096);
-            let mut pipe = Pieces { pieces, reads: 0 };
+            let at_most = pipe.pieces.len() + usize::from(tells_length.len() > 4096);
             let mut link = Link::new(&mut pipe, tokio::io::sink(), MAX);
             link.prepare(Outgoing::own("echo", &Args::default())).unwrap();
             let result = block_on(link.receive()).unwrap().result.unwrap();

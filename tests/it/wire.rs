@@ -1,5 +1,6 @@
 //! The codec, on scripted pipes.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -61,33 +62,45 @@ async fn every_split_of_a_frame_gives_the_same_reply() {
     assert!(read(&bytes).await.unwrap().result.is_ok());
 }
 
-/// The reply to each request, whole, and nothing after it until it has been read.
-#[derive(Default)]
-struct OneByOne {
-    replied: u64,
+/// A pipe that gives one piece of what it holds at a time: a read gives what has room of it.
+pub(crate) struct Pieces {
+    pub(crate) pieces: VecDeque<Vec<u8>>,
+    pub(crate) reads: usize,
 }
 
-impl AsyncRead for OneByOne {
+impl Pieces {
+    pub(crate) fn new(pieces: impl Iterator<Item = Vec<u8>>) -> Self {
+        Self { pieces: pieces.collect(), reads: 0 }
+    }
+}
+
+impl AsyncRead for &mut Pieces {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.replied += 1;
-        let reply = good(self.replied);
-        assert!(reply.len() <= buffer.remaining(), "{} has no room", self.replied);
-        buffer.put_slice(&reply);
+        let Some(mut piece) = self.pieces.pop_front() else { return Poll::Ready(Ok(())) };
+        let rest = piece.split_off(piece.len().min(buffer.remaining()));
+        buffer.put_slice(&piece);
+        self.reads += 1;
+        if !rest.is_empty() {
+            self.pieces.push_front(rest);
+        }
         Poll::Ready(Ok(()))
     }
 }
 
 #[tokio::test]
 async fn a_common_reply_takes_one_read_however_many_came_before() {
-    let mut link = Link::new(OneByOne::default(), tokio::io::sink(), MAX);
+    let mut pipe = Pieces::new((1..=1000).map(good));
+    let mut link = Link::new(&mut pipe, tokio::io::sink(), MAX);
     for _ in 0..1000 {
         link.prepare(request(&Args::default())).unwrap();
         assert!(link.receive().await.unwrap().result.is_ok());
     }
+    drop(link);
+    assert_eq!(pipe.reads, 1000);
 }
 
 #[tokio::test]
