@@ -19,8 +19,8 @@ pub struct Crew {
     vacant: SlotSet,
     /// Vacant slots whose backoff is not known to be over, by when it is.
     resting: BTreeSet<(Moment, u32)>,
-    /// All other vacant slots.
-    rested: SlotSet,
+    /// All other vacant slots that are meant to have a worker.
+    missing: SlotSet,
     /// Slots whose first worker has neither become ready nor failed yet.
     untried: SlotSet,
     /// Slots that are meant to have a worker.
@@ -42,7 +42,7 @@ impl Crew {
             idle_slots: SlotSet::default(),
             vacant: SlotSet::default(),
             resting: BTreeSet::new(),
-            rested: SlotSet::default(),
+            missing: SlotSet::default(),
             untried: SlotSet::default(),
             wanted: SlotSet::default(),
             starting: 0,
@@ -60,7 +60,7 @@ impl Crew {
     pub fn add(&mut self) -> u32 {
         let index = self.next_index();
         self.vacant.insert(index);
-        self.rested.insert(index);
+        self.missing.insert(index);
         self.untried.insert(index);
         self.wanted.insert(index);
         self.slots.push(Slot::new());
@@ -73,8 +73,19 @@ impl Crew {
         let live = !self.vacant.contains(index);
         if standing == Standing::Wanted {
             self.departing -= usize::from(self.wanted.insert(index) && live);
+            if self.has_rested(index) {
+                self.missing.insert(index);
+            }
         } else {
             self.departing += usize::from(self.wanted.remove(index) && live);
+            self.missing.remove(index);
+        }
+    }
+
+    fn has_rested(&self, index: u32) -> bool {
+        match self.slot(index).state {
+            SlotState::Vacant { retry_at } => !self.resting.contains(&(retry_at, index)),
+            _ => false,
         }
     }
 
@@ -141,7 +152,7 @@ impl Crew {
             }
             SlotState::Vacant { retry_at } => {
                 self.vacant.remove(index);
-                let _ = self.rested.remove(index) || self.resting.remove(&(retry_at, index));
+                let _ = self.missing.remove(index) || self.resting.remove(&(retry_at, index));
             }
             SlotState::Starting => self.starting -= 1,
             _ => {}
@@ -200,7 +211,9 @@ impl Crew {
     pub fn rest(&mut self, now: Moment) {
         while let Some((_, index)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.resting.pop_first();
-            self.rested.insert(index);
+            if self.wanted.contains(index) {
+                self.missing.insert(index);
+            }
         }
     }
 
@@ -215,10 +228,11 @@ impl Crew {
         self.resting.iter().map(|(_, index)| *index)
     }
 
-    /// Slots without a process in which one may be started, as far as [`Self::rest`] was told.
+    /// Slots that are meant to have a worker, have none, and have no backoff to wait for, as far
+    /// as [`Self::rest`] was told.
     #[must_use]
-    pub const fn rested(&self) -> &SlotSet {
-        &self.rested
+    pub const fn missing(&self) -> &SlotSet {
+        &self.missing
     }
 
     /// Slots with a process, in order.

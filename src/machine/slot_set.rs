@@ -62,17 +62,6 @@ impl SlotSet {
         Some(word * u64::BITS + bits.ilog2())
     }
 
-    /// The slots that are in both.
-    #[must_use]
-    pub fn shared(&self, other: &Self) -> Self {
-        if self.is_empty() || other.is_empty() {
-            return Self::default();
-        }
-        let words: Vec<u64> = self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect();
-        let len = words.iter().map(|bits| bits.count_ones() as usize).sum();
-        Self { words, len }
-    }
-
     /// The lowest slot that is not in the other.
     #[must_use]
     pub fn first_beyond(&self, other: &Self) -> Option<u32> {
@@ -127,12 +116,6 @@ mod tests {
                 prop_assert_eq!(sets[0].first_shared(&sets[1]), shared);
                 let beyond = plain[0].difference(&plain[1]).next().copied();
                 prop_assert_eq!(sets[0].first_beyond(&sets[1]), beyond);
-                let both = sets[0].shared(&sets[1]);
-                prop_assert_eq!(both.len(), plain[0].intersection(&plain[1]).count());
-                for slot in 0..200 {
-                    let in_both = plain.iter().all(|set| set.contains(&slot));
-                    prop_assert_eq!(both.contains(slot), in_both);
-                }
             }
         }
     }

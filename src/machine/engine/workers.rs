@@ -22,7 +22,7 @@ impl<D: Discipline> Engine<D> {
         }
         self.crew.rest(now);
         while self.crew.starting() < self.terms.max_starting {
-            let Some(slot) = self.missing(now) else { return };
+            let Some(slot) = self.next_start(now) else { return };
             self.timers.clear(Due::Slot(slot));
             self.first_start.get_or_insert(now);
             let worker = self.crew.start(now, slot);
@@ -31,24 +31,23 @@ impl<D: Discipline> Engine<D> {
     }
 
     /// The first slot that is to get a worker now: its first one, or one in a lost one's place.
-    fn missing(&self, now: Moment) -> Option<u32> {
+    fn next_start(&self, now: Moment) -> Option<u32> {
         if self.is_draining() && self.discipline.waiting() == 0 {
             return None;
         }
-        let wanted = self.crew.wanted();
         if let Some(probe_at) = self.breaker.probe_at() {
             // R6: one by itself, whether or not a call waits: those that would are refused.
             let tries = probe_at <= now && self.crew.starting() == 0;
-            return self.crew.vacant().first_shared(wanted).filter(|_| tries);
+            return self.crew.vacant().first_shared(self.crew.wanted()).filter(|_| tries);
         }
-        let rested = self.crew.rested().shared(wanted);
-        let first = rested.first_shared(self.crew.untried());
+        let missing = self.crew.missing();
+        let first = missing.first_shared(self.crew.untried());
         let lost = if D::REPLACES_AT_ONCE {
-            rested.first()
+            missing.first()
         } else {
             // A worker that a shadow cost is replaced before anybody needs it.
-            let called = self.discipline.first_called(&rested);
-            called.into_iter().chain(rested.first_shared(&self.lent)).min()
+            let called = self.discipline.first_called(missing);
+            called.into_iter().chain(missing.first_shared(&self.lent)).min()
         };
         first.into_iter().chain(lost).min()
     }

@@ -208,6 +208,15 @@ fn r6_only_a_worker_that_never_answered_waits_for_its_successor() {
 }
 
 #[test]
+fn r6_a_slot_that_is_wanted_again_waits_for_as_long_as_before() {
+    let mut story = Story::<V3>::new(2, 10, Lifecycle::default());
+    story.happens(Event::StartFailed { worker: worker(1, 1) });
+    assert_eq!(story.happens(Event::Resize { size: 1 }), []);
+    assert_eq!(story.happens(Event::Resize { size: 2 }), [], "its start failed a moment ago");
+    assert_eq!(story.later(10), [Action::Start(worker(1, 2))]);
+}
+
+#[test]
 fn r9_first_come_first_served_by_the_longest_idle() {
     let mut story = Story::<V3>::ready(3, 2);
     let idle = [worker(0, 1), worker(1, 1), worker(2, 1)];
