@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use poolshift::report::compare;
-use poolshift::report::files::{FileError, Outputs};
+use poolshift::report::files::FileError;
 use poolshift::report::html;
+use poolshift::report::outputs::Outputs;
 use poolshift::report::record::{ClockKind, Origin};
 use poolshift::report::run::Run;
 use poolshift::report::text;

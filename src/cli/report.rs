@@ -1,15 +1,15 @@
 //! `poolshift report`: a run's latency report, or two runs side by side.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use poolshift::report::compare::{self, Comparison};
 use poolshift::report::contrast::Contrast;
-use poolshift::report::files::{load, write_hgrm};
+use poolshift::report::files::{FileError, load};
 use poolshift::report::html;
 use poolshift::report::kind::{Span, Tag};
+use poolshift::report::outputs::{Page, write_hgrm};
 use poolshift::report::quantiles::{Row, outcomes, split};
 use poolshift::report::record::RunRecord;
 use poolshift::report::run::Run;
@@ -41,6 +41,17 @@ pub(crate) struct ReportArgs {
     /// By how many percent a quantile may be longer in FILE2
     #[arg(long, value_name = "P", requires = "second", value_parser = percent)]
     max_regression: Option<f64>,
+}
+
+impl ReportArgs {
+    /// The page, which must not replace a log or the record beside it.
+    fn page(&self) -> Result<Option<Page>, FileError> {
+        let Some(path) = &self.html else { return Ok(None) };
+        let logs = [Some(&self.file), self.second.as_ref()];
+        let read = logs.into_iter().flatten().flat_map(|log| [log.clone(), RunRecord::path(log)]);
+        let read: Vec<PathBuf> = read.collect();
+        Page::create(path, read.iter().map(PathBuf::as_path)).map(Some)
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -94,14 +105,16 @@ struct Compared<'a> {
 }
 
 pub(crate) fn report(args: &ReportArgs, json: bool) -> Result<(), Failure> {
+    let page = args.page()?;
     let run = load(&args.file)?;
     let verdict = Verdict::of(&run);
     if let Some(second) = &args.second {
-        return report_two((&run, &verdict), &load(second)?, args, json);
+        return report_two((&run, &verdict), &load(second)?, args, page, json);
     }
     let lanes = compare::lanes(&run);
-    if let Some(path) = &args.html {
-        write(path, &html::page(&run, &verdict, lanes.as_ref()))?;
+    if let Some(page) = page {
+        let written = page.write(&html::page(&run, &verdict, lanes.as_ref()))?;
+        stdout::aside(&format!("written: {written}"));
     }
     if let Some(folder) = &args.hgrm {
         let written = write_hgrm(folder, &run)?;
@@ -118,14 +131,18 @@ fn report_two(
     (run, verdict): (&Run, &Verdict),
     second: &Run,
     args: &ReportArgs,
+    page: Option<Page>,
     json: bool,
 ) -> Result<(), Failure> {
     let second_verdict = Verdict::of(second);
     let runs = [(run, verdict), (second, &second_verdict)];
     let most = args.max_regression.map(|percent| percent / 100.0);
     let contrast = Contrast::of(runs[0], runs[1], most);
-    if let Some(path) = &args.html {
-        write(path, &html::comparison_page(runs, &contrast))?;
+    if let Some(page) = page {
+        stdout::aside(&format!(
+            "written: {}",
+            page.write(&html::comparison_page(runs, &contrast))?
+        ));
     }
     let told = if json {
         let (verdict, contrast) = (contrast.word(), &contrast);
@@ -139,9 +156,4 @@ fn report_two(
         true => told,
         false => Err(Failure::Gate(contrast.regressions.join("\n  "))),
     }
-}
-
-fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
-    fs::write(path, text)
-        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))
 }

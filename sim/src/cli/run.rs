@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use poolshift::Lane;
-use poolshift::report::files::Outputs;
+use poolshift::report::files::FileError;
+use poolshift::report::outputs::Outputs;
 use poolshift::report::record::{ClockKind, Origin};
 use poolshift::report::verdict::Verdict;
 use poolshift::report::{self, compare, html};
@@ -65,6 +66,18 @@ impl RunArgs {
         format!("poolshift-sim run --seed {seed} {plan} --scenario {scenario}{more}{planted}")
     }
 
+    fn outputs(&self) -> Result<Outputs, Failure> {
+        let outputs = Outputs::create(self.hlog.as_deref(), self.html.as_deref());
+        let apart = outputs.and_then(|outputs| {
+            outputs.apart_from(self.arrivals.as_deref())?;
+            Ok(outputs)
+        });
+        apart.map_err(|error| match error {
+            FileError::Twice { .. } => Failure::Usage(error.to_string()),
+            _ => Failure::Input(error.to_string()),
+        })
+    }
+
     /// Writes the latency report; returned is its text.
     fn leave(
         &self,
@@ -116,8 +129,7 @@ pub(crate) fn run(args: &RunArgs, json: bool) -> Result<(), Failure> {
     let subject = args.plans.subject()?;
     // What nobody asks for is not recorded: it would cost a run of millions of calls its speed.
     let mut latency = (args.hlog.is_some() || args.html.is_some()).then(Latency::default);
-    let outputs = Outputs::create(args.hlog.as_deref(), args.html.as_deref());
-    let outputs = outputs.map_err(|error| Failure::Input(error.to_string()))?;
+    let outputs = args.outputs()?;
     let run = match scenario {
         Scenario::Full => trial(subject, args.seed, options.clone(), &mut latency),
         _ => subject.run_watched(args.seed, options.clone(), &mut latency),

@@ -71,6 +71,8 @@ fn arrivals_come_from_a_file_and_a_bad_one_is_named() {
     let lines: Vec<String> = (0..700).map(|n| (n * 4000).to_string()).collect();
     std::fs::write(&path, lines.join("\n")).unwrap();
     let run = ["run", "--seed", "1", "--arrivals", file];
+    let replaced = sim(&[&run[..], &["--html", file]].concat());
+    assert_eq!(replaced.status.code(), Some(2), "the page would be written there: {replaced:?}");
     let output = sim(&run);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with("no law broken: seed 1, scenario plain, 700 calls"), "{text}");

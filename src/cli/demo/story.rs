@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use poolshift::clock::{Clock, Moment};
 use poolshift::config::Config;
-use poolshift::report::files::Outputs;
 use poolshift::report::kind::{Ending, Kind};
 use poolshift::report::latency::LaneLatency;
 use poolshift::report::ledger::CallerLedger;
+use poolshift::report::outputs::Outputs;
 use poolshift::report::record::Load;
 use poolshift::report::recorder::{self, Past, Recorder};
 use poolshift::router::Routed;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 use indicatif::ProgressBar;
 use poolshift::config::Config;
+use poolshift::report::outputs::apart;
 use poolshift::report::record::Load;
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
@@ -72,6 +73,9 @@ pub(crate) async fn run(
     let folder = LedgerFolder::open(args.ledger.clone())?;
     let outputs = args.leaving.open()?;
     let record = args.record.as_deref();
+    let read = args.files.iter().map(PathBuf::as_path);
+    outputs.apart_from(read.clone().chain(record))?;
+    record.map_or(Ok(()), |record| apart(record, read))?;
     let record = record.map(|path| Record::create(path, args.record_share, &config.shadow));
     let record = Arc::new(Mutex::new(record.transpose()?));
     let percents = args.percent.map(Percents::all);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use poolshift::clock::{Clock, Moment};
 use poolshift::config::Config;
-use poolshift::report::files::Outputs;
 use poolshift::report::latency::LaneLatency;
 use poolshift::report::ledger::CallerLedger;
+use poolshift::report::outputs::Outputs;
 use poolshift::report::record::Load;
 use poolshift::report::recorder::Recorder;
 use poolshift::router::policy::{Decision, Reason};

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use poolshift::Class;
 use poolshift::config::Survey;
+use poolshift::report::files::FileError;
+use poolshift::report::outputs::Page;
 use poolshift::report::shadow::{Pairs, ShadowReport};
 use poolshift::router::percent::Percent;
 use poolshift::shadow::StoreError;
@@ -49,11 +51,22 @@ struct Telling {
     max_mismatch: Option<Percent>,
 }
 
-fn tell(report: &ShadowReport, telling: &Telling, as_json: bool) -> Result<(), Failure> {
-    if let Some(path) = &telling.html {
-        std::fs::write(path, report.html())
-            .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
-        stdout::aside(&format!("wrote {}", path.display()));
+impl Telling {
+    /// The page, which must not replace what is `read`.
+    fn page(&self, read: &[PathBuf]) -> Result<Option<Page>, FileError> {
+        let read = read.iter().map(PathBuf::as_path);
+        self.html.as_deref().map(|path| Page::create(path, read)).transpose()
+    }
+}
+
+fn tell(
+    report: &ShadowReport,
+    telling: &Telling,
+    page: Option<Page>,
+    as_json: bool,
+) -> Result<(), Failure> {
+    if let Some(page) = page {
+        stdout::aside(&format!("written: {}", page.write(&report.html())?));
     }
     let told = match (as_json, telling.rules) {
         (true, _) => stdout::json(report),

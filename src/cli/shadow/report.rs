@@ -31,9 +31,10 @@ pub(super) fn report(survey: Survey, args: ReportArgs, as_json: bool) -> Result<
         true => vec![survey.config?.shadow.store],
         false => args.stores,
     };
+    let page = args.telling.page(&stores)?;
     let mut evidence = Evidence::default();
     for store in &stores {
         evidence.merge(Evidence::read(store)?);
     }
-    tell(&ShadowReport::of(&evidence), &args.telling, as_json)
+    tell(&ShadowReport::of(&evidence), &args.telling, page, as_json)
 }

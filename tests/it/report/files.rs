@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use poolshift::report::files::{Outputs, load};
+use poolshift::report::files::load;
 use poolshift::report::hlog::parse;
 use poolshift::report::kind::{Span, Tag};
+use poolshift::report::outputs::Outputs;
 use poolshift::report::record::RunRecord;
 use poolshift::report::run::Run;
 use poolshift::{Lane, Outcome};

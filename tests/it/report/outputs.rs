@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use poolshift::report::files::{Outputs, load};
+use poolshift::report::files::load;
+use poolshift::report::outputs::{Outputs, Page};
 
+use super::files::write;
 use super::{jitter, steady};
 use crate::tool::Tool;
 
@@ -71,6 +73,36 @@ fn two_outputs_of_one_name_are_refused_before_the_run() {
 }
 
 #[test]
+fn no_output_replaces_what_is_read() {
+    let tool = Tool::new();
+    let calls = "{\"command\":\"echo\"}\n";
+    tool.write("calls.jsonl", calls);
+    symlink("calls.jsonl", tool.path("link")).unwrap();
+    write(&steady(jitter), &tool.path("a.hlog"));
+    write(&steady(jitter), &tool.path("b.hlog"));
+    let before = names(&tool.path(""));
+    let read = || ["a.hlog", "a.run.json", "b.hlog"].map(|name| fs::read(tool.path(name)).unwrap());
+    let runs = read();
+    for words in [
+        "run calls.jsonl --html link",
+        "run calls.jsonl --hlog calls.jsonl",
+        "run calls.jsonl --record ./calls.jsonl",
+        "run calls.jsonl --record new.html --html new.html",
+        "shadow run calls.jsonl --html calls.jsonl",
+        "report a.hlog --html a.hlog",
+        "report a.hlog --html a.run.json",
+        "report a.hlog b.hlog --html b.hlog",
+    ] {
+        let ran = tool.run(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(2), "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains("a name of its own"), "{words}: {}", ran.stderr);
+        assert_eq!(fs::read_to_string(tool.path("calls.jsonl")).unwrap(), calls, "{words}");
+        assert!(read() == runs, "{words}");
+        assert_eq!(names(&tool.path("")), before, "{words}");
+    }
+}
+
+#[test]
 fn a_run_that_fails_leaves_an_older_report_alone() {
     let tool = Tool::new();
     tool.write("poolshift.toml", "[worker]\npython_path = \"/bin/false\"\n");
@@ -120,6 +152,8 @@ fn what_cannot_be_written_is_told_before_the_run() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().to_owned(), folder.path().join("none/a.hlog")] {
         let refused = Outputs::create(Some(&path), None).unwrap_err().to_string();
+        assert!(refused.contains(&format!("cannot write {}", path.display())), "{refused}");
+        let refused = Page::create(&path, None).unwrap_err().to_string();
         assert!(refused.contains(&format!("cannot write {}", path.display())), "{refused}");
     }
 }

@@ -103,7 +103,7 @@ fn the_report_names_the_three_faults_and_proposes_rules_for_the_noise() {
 fn text_and_page_tell_the_same_and_the_page_needs_nothing_else() {
     let tool = filled();
     let ran = tool.run(&["shadow", "report", "--html", "report.html"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "wrote report.html\n"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "written: report.html (the page)\n"));
     let page = std::fs::read_to_string(tool.path("report.html")).unwrap();
     for told in [
         "340 compared: 40 matched",

@@ -63,6 +63,7 @@ const WHAT_RUNS: &str = "Reads, commands with a save rule, and idempotent writes
 
 pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(), Failure> {
     let script = Script::read(&args, &config.commands)?;
+    let page = args.telling.page(&args.files)?;
     let folder = Folder::of(args.store)?;
     let shadow = ShadowConfig { store: folder.path(), ..config.shadow.clone() };
     let mut store = Store::of(&shadow, seed())?;
@@ -99,7 +100,7 @@ pub(crate) async fn run(config: Config, args: RunArgs, json: bool) -> Result<(),
         gauntlet::keep(&config, build, &args.files, &evidence.tally)?;
     }
     let report = ShadowReport::of(&evidence);
-    let told = tell(&report, &args.telling, json);
+    let told = tell(&report, &args.telling, page, json);
     match report.pairs.compared {
         0 => Err(nothing_compared(&report.pairs)),
         _ => told,
