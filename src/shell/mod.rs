@@ -165,7 +165,8 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         // Copied at once: what the watch lends is a lock on it, which the desk's holder may want.
         let settled = async { progress.wait_for(settled).await.map(|now| *now) };
         // Dropped here: the pool goes on starting, and its handle ends it.
-        let limit = self.settings.startup_timeout * rounds + START_MARGIN;
+        let limit =
+            self.settings.startup_timeout.saturating_mul(rounds).saturating_add(START_MARGIN);
         let settled = tokio::time::timeout(limit, settled).await;
         if matches!(settled, Ok(Ok(now)) if now.ready >= min_ready) {
             return Ok(());
@@ -188,9 +189,11 @@ impl<M: PoolMachine, S: Spawner> Shell<M, S> {
         emptied.expect("the shell, which is borrowed here, holds the sender");
     }
 
-    /// Ends every worker now. For handles that are dropped without having been drained.
+    /// Ends every worker now. For handles that are dropped without having been drained, some of
+    /// them because a machine's assertion has failed: its panic is told, not a second one.
     pub fn abort(self: &Arc<Self>) {
-        self.handle(Event::Drain { until: Moment::ZERO });
+        let Some(mut desk) = HeldDesk::of(&self.desk) else { return };
+        self.step(&mut desk, self.clock.now(), Event::Drain { until: Moment::ZERO });
     }
 
     /// The pool is meant to have `size` workers from now on.

@@ -63,7 +63,7 @@ impl<S: Spawner> V2SessionPool<S> {
             kill_grace: worker.kill_grace,
             max_frame_bytes: worker.max_frame_bytes,
             readiness: Readiness::AnyResult,
-            budget: config.checkout_timeout + config.operation_timeout,
+            budget: config.checkout_timeout.saturating_add(config.operation_timeout),
             quarantine: worker.quarantine.is_some(),
             retry: worker.retry.map(|terms| Retry { terms, in_sessions: false }),
             ledger: spawner.keeps_ledger(),
@@ -105,7 +105,7 @@ fn terms(config: &V2Config, worker: &WorkerConfig) -> Terms {
     Terms {
         size: config.size,
         max_starting: 1,
-        budget: config.checkout_timeout + config.operation_timeout,
+        budget: config.checkout_timeout.saturating_add(config.operation_timeout),
         queue_timeout: config.checkout_timeout,
         run_timeout: config.operation_timeout,
         on_cancel: config.on_cancel,

@@ -161,7 +161,7 @@ impl<D: Discipline> Engine<D> {
             .filter(|index| {
                 let slot = self.crew.slot(*index);
                 let spread = PROBE_JITTER * unit(seed, *index, slot.generation);
-                slot.last_used + interval.mul_f64(1.0 + spread) <= now
+                slot.last_used + interval + interval.mul_f64(spread) <= now
             })
             .collect();
         let spare = self.crew.idle().count().saturating_sub(usize::from(self.terms.size > 1));

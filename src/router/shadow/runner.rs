@@ -99,7 +99,7 @@ impl<L: Pool, N: Pool> Runner<L, N> {
             loaded: taped.loaded,
             reserve: self.terms.reserve,
         };
-        let limit = self.terms.timeout + MARGIN;
+        let limit = self.terms.timeout.saturating_add(MARGIN);
         // Dropped here: the lane cancels the shadow.
         let answer = tokio::time::timeout(limit, self.ask(offer.draft.candidate, copy)).await;
         let answer = answer.map_err(|_| {

@@ -216,6 +216,29 @@ fn r6_a_slot_that_is_wanted_again_waits_for_as_long_as_before() {
     assert_eq!(story.later(10), [Action::Start(worker(1, 2))]);
 }
 
+fn serves_without_a_limit<K: Kind>() {
+    let end = Duration::MAX;
+    let terms = Terms {
+        budget: end,
+        queue_timeout: end,
+        run_timeout: end,
+        probe_after: Some(end),
+        ..terms(1, 1, OnCancel::Drain)
+    };
+    let mut story = Story::<K>::on(terms, 10).come_up(1);
+    assert_eq!(story.later(100_000), [], "it is not probed");
+    assert_eq!(story.submit(1, None), [assign(1, worker(0, 1))]);
+    assert_eq!(story.later(100_000), []);
+    assert_eq!(story.reply(1, worker(0, 1)), [finish(1, End::Replied(Reply::Ok))]);
+}
+
+/// A span of `Duration::MAX` means none.
+#[test]
+fn r8_a_worker_that_is_never_to_be_probed_is_not() {
+    serves_without_a_limit::<V2>();
+    serves_without_a_limit::<V3>();
+}
+
 #[test]
 fn r9_first_come_first_served_by_the_longest_idle() {
     let mut story = Story::<V3>::ready(3, 2);
