@@ -76,6 +76,10 @@ impl<D: Discipline> Engine<D> {
         let most = self.recycling().map_or(0, |recycling| recycling.max_recycling);
         while self.crew.departing() < most {
             let Some(worker) = self.due.pop_front() else { return };
+            if !self.crew.slot(worker.slot).state.is_serving() {
+                // It is being ended for another reason, and is replaced for that.
+                continue;
+            }
             let by = self.spare();
             self.crew.stand(by, Standing::Wanted);
             self.crew.stand(worker.slot, Standing::Relieved { by });

@@ -146,6 +146,22 @@ fn at_most_max_recycling_are_on_their_way_out() {
 }
 
 #[test]
+fn a_worker_that_is_being_ended_has_its_turn_no_more() {
+    let mut story = Story::<V3>::with(3, 10, recycling(1, Duration::ZERO, 0));
+    (0..3).for_each(|call| drop(story.submit(call, None)));
+    (0..3).for_each(|call| drop(story.reply(call, worker(call as u32, 1))));
+    assert_eq!(story.submit(3, None), [assign(3, worker(0, 1))], "on its way out");
+    assert_eq!(story.submit(4, None), [assign(4, worker(1, 1))], "due after it");
+    story.reply(3, worker(0, 1));
+    let broke = story.breaks(4, worker(1, 1), Sent::All, Breakage::Garbled);
+    let kill = Action::Stop { worker: worker(1, 1), how: Stop::Kill };
+    assert!(broke.contains(&kill), "{broke:?}");
+    story.happens(Event::WorkerReady { worker: worker(3, 1) });
+    let next = story.happens(Event::WorkerExited { worker: worker(0, 1) });
+    assert_eq!(next[0], recycle(2, 1, RecycleReason::Requests), "{next:?}");
+}
+
+#[test]
 fn age_and_growth_are_reasons_too_and_the_worker_may_ask() {
     let mut story = Story::<V3>::with(2, 10, recycling(0, ms(500), 0));
     let aged = story.later(500);

@@ -77,6 +77,9 @@ impl Model {
         let most = self.recycling().map_or(0, |recycling| recycling.max_recycling);
         while self.drain_until.is_none() && !self.due.is_empty() && self.departing() < most {
             let worker = self.due.remove(0);
+            if matches!(self.slot(worker).state, State::Starting | State::Stopping) {
+                continue;
+            }
             let vacant = |slot: &Slot| {
                 slot.standing == Standing::Surplus && matches!(slot.state, State::Vacant(_))
             };
