@@ -88,6 +88,8 @@ impl Verdict {
                     let pace = pace(record, offered, achieved_per_s);
                     is_saturated = pace.grade == Grade::Invalid;
                     findings.push(pace);
+                } else {
+                    findings.extend(turned_away(record, "call less at once"));
                 }
                 findings.push(generator(run, record));
             }
@@ -186,22 +188,28 @@ fn cut_short(books: &Books) -> Option<Finding> {
     (undue > 0).then(|| note(text))
 }
 
+/// Calls that the service turned away, if they are more than a few.
+fn turned_away(record: &RunRecord, advice: &str) -> Option<Finding> {
+    let of = |outcome: Outcome| record.books.outcomes.get(outcome.as_str()).copied().unwrap_or(0);
+    let shed = of(Outcome::Rejected) + of(Outcome::QueueTimeout);
+    let share = shed as f64 / record.books.measured().max(1) as f64;
+    let text = format!(
+        "saturated: {:.1} % of the calls found no room or no worker in time; {advice} or raise the \
+         pools' size",
+        share * 100.0
+    );
+    (share >= MOST_SHED).then_some(Finding { grade: Grade::Invalid, text })
+}
+
 /// Whether the service fell behind, or turned calls away.
 fn pace(record: &RunRecord, offered_per_s: f64, achieved_per_s: f64) -> Finding {
+    if let Some(shed) = turned_away(record, "lower the rate") {
+        return shed;
+    }
     let invalid = |text| Finding { grade: Grade::Invalid, text };
     let rates = format!(
         "open loop, calls a second: {offered_per_s:.1} offered, {achieved_per_s:.1} answered"
     );
-    let of = |outcome: Outcome| record.books.outcomes.get(outcome.as_str()).copied().unwrap_or(0);
-    let shed = of(Outcome::Rejected) + of(Outcome::QueueTimeout);
-    let share = shed as f64 / record.books.measured().max(1) as f64;
-    if share >= MOST_SHED {
-        return invalid(format!(
-            "saturated: {:.1} % of the calls found no room or no worker in time; lower the rate or \
-             raise the pools' size",
-            share * 100.0
-        ));
-    }
     let slices = record.flows.values().map(Vec::len).max().unwrap_or(0);
     let sum = |slice: usize, count: fn(&crate::report::record::Flow) -> u64| -> u64 {
         record.flows.values().filter_map(|flows| flows.get(slice)).map(count).sum()

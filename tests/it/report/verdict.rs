@@ -62,6 +62,24 @@ fn a_few_very_slow_answers_do_not_hide_a_generator_that_is_late_for_most() {
 }
 
 #[test]
+fn a_service_that_turns_calls_away_is_not_measured_by_a_closed_loop_either() {
+    let with_rejected = |every: u32| {
+        let mut recorder = recorder();
+        for n in 0..1000 {
+            let outcome = if n % every == 0 { Outcome::Rejected } else { Outcome::Ok };
+            Sketch { outcome, ..Sketch::ok(Lane::V3, MS * n, MS) }.told_to(&mut recorder);
+        }
+        let mut run = close(recorder, 1000.0);
+        run.record.as_mut().unwrap().load = Load::Closed { concurrency: 4 };
+        worst(&run)
+    };
+    let (grade, text) = with_rejected(50);
+    assert!(grade == Grade::Invalid && text.starts_with("saturated: 2.0 %"), "{text}");
+    assert!(text.contains("call less at once"), "{text}");
+    assert!(with_rejected(200).0 < Grade::Invalid);
+}
+
+#[test]
 fn a_backlog_that_grows_is_named_saturated_and_one_that_does_not_is_not() {
     let with_service = |service: Duration| {
         let mut recorder = recorder();
