@@ -240,6 +240,15 @@ impl<'a> Reader<'a> {
         (line, place)
     }
 
+    /// The variable that has given a key its value.
+    fn variable(&self, path: &str) -> Option<String> {
+        let taken = self.taken.iter().rev().find(|taken| taken.path == path)?;
+        match &taken.origin {
+            Origin::Variable(variable) => Some(variable.clone()),
+            _ => None,
+        }
+    }
+
     fn problem(&mut self, path: &[String], message: String) {
         let (line, place) = self.place(path);
         self.problems.push(Problem { line, place, message });
@@ -309,7 +318,11 @@ impl Section<'_, '_> {
     pub(super) fn flaw(&mut self, key: &str, message: String) {
         let section = self.path.join(".");
         let path: Vec<String> = self.path.iter().cloned().chain([key.to_owned()]).collect();
-        self.reader.problem(&path, format!("[{section}] {key}: {message}"));
+        let message = format!("[{section}] {key}: {message}");
+        match self.reader.variable(&format!("{section}.{key}")) {
+            Some(place) => self.reader.problems.push(Problem { line: None, place, message }),
+            None => self.reader.problem(&path, message),
+        }
     }
 }
 

@@ -194,6 +194,7 @@ fn every_problem_is_reported_at_once_with_its_line() {
     let env = [
         ("POOLSHIFT__V2__SIZE", "many"),
         ("POOLSHIFT__V2__SIZZE", "4"),
+        ("POOLSHIFT__V3__MAX_RECYCLING", "0"),
         ("POOLSHIFT__WHATEVER", "4"),
     ];
     let problems = parse(text, &env).unwrap_err();
@@ -201,6 +202,7 @@ fn every_problem_is_reported_at_once_with_its_line() {
         "POOLSHIFT__V2__SIZE: \"many\" is wrong: expected a whole number from 0",
         "POOLSHIFT__V2__SIZZE: no such setting; the form is POOLSHIFT__SECTION__KEY; did you mean \
          POOLSHIFT__V2__SIZE?",
+        "POOLSHIFT__V3__MAX_RECYCLING: [v3] max_recycling: 0 would let no worker",
         "POOLSHIFT__WHATEVER: no such setting; the form is POOLSHIFT__SECTION__KEY",
         "poolshift.toml:3: [worker] script: a worker runs an app or a script, not both",
         "poolshift.toml:5: [v3] size: 0 is not 1 to 1024",
