@@ -1,9 +1,10 @@
 //! Files of calls: one JSON object a line.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use poolshift::{Call, SessionId};
+use tokio::sync::oneshot;
 
 use crate::cli::failure::Failure;
 
@@ -28,6 +29,19 @@ impl Corpus {
         let text = |line| decode(line).map_err(|error| format!("not UTF-8: {error}"));
         let lines = lines.map(|(index, line)| (index + 1, text(line))).collect();
         Ok(Self { name, lines })
+    }
+
+    /// Reads files on a thread of its own: a FIFO may keep its reader for ever, which is no reason
+    /// not to hear that the command is to stop. Dropped, the thread ends with the process.
+    ///
+    /// # Errors
+    /// At the first that cannot be read.
+    pub(crate) async fn read_all(paths: Vec<PathBuf>) -> Result<Vec<Self>, Failure> {
+        let (sender, receiver) = oneshot::channel();
+        let read = move || drop(sender.send(paths.iter().map(|path| Self::read(path)).collect()));
+        let thread = std::thread::Builder::new().name("poolshift-files".to_owned());
+        thread.spawn(read).map_err(Failure::failed)?;
+        receiver.await.expect("the thread sends what it has read before it ends")
     }
 
     /// How many lines there are.

@@ -11,6 +11,7 @@ use poolshift::report::record::{Books, RunRecord};
 use poolshift::router::percent::Percent;
 use poolshift::router::policy::Percents;
 use poolshift::{Args, Call, Lane, Shim, ShimOptions};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -311,4 +312,22 @@ fn r7_dropping_the_shim_or_the_runtime_without_a_drain_leaves_no_process() {
         let what = format!("nothing is left after dropping {how:?}");
         until(&what, || living(folder.path()).is_empty());
     }
+}
+
+#[test]
+fn a_run_that_waits_for_its_input_ends_at_the_first_signal() {
+    let tool = crate::tool::Tool::new();
+    let calls = tool.path("calls");
+    mknodat(CWD, &calls, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let mut host = tool.command(&["run", "calls"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut writer = None;
+    until("it reads", || {
+        // Refused until somebody has it open for reading.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+        writer = rustix::fs::open(&calls, flags, Mode::empty()).ok();
+        writer.is_some()
+    });
+    kill_process(Pid::from_child(&host), Signal::INT).unwrap();
+    until("it has ended", || host.try_wait().unwrap().is_some());
+    assert_eq!(host.wait().unwrap().code(), Some(130));
 }

@@ -252,3 +252,88 @@ fn a_reader_who_leaves_stops_no_call_and_hides_nothing_of_the_run() {
     let full = ["run", "calls.jsonl", "--html", "/dev/full", "--json"];
     assert_eq!([&full[..4], &full].map(|args| tool.code_unread(args)), [Some(1); 2]);
 }
+
+#[test]
+fn an_output_that_takes_no_more_costs_neither_calls_nor_books() {
+    let tool = Tool::new();
+    let lines: Vec<String> = (0..50).map(|n| create(&n.to_string(), "p").to_string()).collect();
+    tool.write("calls.jsonl", &lines.join("\n"));
+    let mut command = tool.command(&["run", "calls.jsonl", "--pool", "v3", "--hlog", "a.hlog"]);
+    command.args(["--record", "record.jsonl"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = command.stdout(full).output().unwrap();
+    let stderr = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write to stdout: "), "{stderr}");
+    assert!(stderr.contains("50 calls in ") && stderr.contains("lost 0"), "{stderr}");
+    assert!(tool.path("a.hlog").exists());
+    let recorded = std::fs::read_to_string(tool.path("record.jsonl")).unwrap();
+    assert_eq!(recorded.lines().count(), 50);
+}
+
+#[test]
+fn a_record_stays_until_the_calls_of_the_next_one_begin() {
+    let tool = Tool::new();
+    let older = "older\n".repeat(100);
+    tool.write("record.jsonl", &older);
+    tool.write("calls.jsonl", "{\"command\":\"ping\"}\n");
+    let run = ["run", "calls.jsonl", "--pool", "v3", "--record", "record.jsonl"];
+    let record = || std::fs::read_to_string(tool.path("record.jsonl")).unwrap();
+    let mut unable = tool.command(&run);
+    let ran = unable.env("POOLSHIFT__WORKER__PYTHON_PATH", "/bin/false").output().unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    assert_eq!(record(), older);
+    assert_eq!(tool.run(&run).code, Some(0));
+    assert!(record().lines().count() == 1 && record().contains("ping"), "{}", record());
+}
+
+#[test]
+fn a_call_that_raises_tells_the_exceptions_class_and_traceback() {
+    let tool = Tool::new();
+    tool.write(
+        "app.py",
+        "from poolshift_worker import command\n\n\n\
+        @command(\"greet\")\ndef greet(args, context):\n    return args[\"name\"]\n",
+    );
+    tool.write("poolshift.toml", "[worker]\napp = \"app\"\nenv = { PYTHONPATH = \".\" }\n");
+    let ran = tool.run(&["call", "greet", "{}", "--pool", "v3"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("raised in v3 (ran: yes): KeyError: 'name'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("return args[\"name\"]"), "{}", ran.stderr);
+    let told = tool.run(&["call", "greet", "{}", "--pool", "v3", "--json"]).stdout;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["error_type"], "KeyError");
+    assert!(told["traceback"].to_string().contains("in greet"), "{told}");
+}
+
+/// A span of `Duration::MAX` means none, and config takes nearly as long ones.
+#[test]
+fn the_longest_times_that_config_takes_are_taken() {
+    const LONGEST: &str = "18446744073709551615s";
+    let schema = include_str!("../../docs/config.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let mut settings = String::new();
+    let mut times = 0;
+    for (section, keys) in schema["properties"].as_object().unwrap() {
+        let _ = writeln!(settings, "[{section}]");
+        for (key, shape) in keys["properties"].as_object().into_iter().flatten() {
+            if shape["pattern"].as_str().is_some_and(|pattern| pattern.contains("weeks")) {
+                let _ = writeln!(settings, "{key} = \"{LONGEST}\"");
+                times += 1;
+            }
+        }
+        settings += match section.as_str() {
+            "v2" => "size = 1\n",
+            "v3" => "size = 2\nmax_starting = 1\nmin_ready = 2\n",
+            _ => "",
+        };
+    }
+    assert!(times > 12, "{settings}");
+    let tool = Tool::new();
+    tool.write("poolshift.toml", &settings);
+    tool.write("calls.jsonl", &"{\"command\":\"ping\"}\n".repeat(60));
+    // For longer than the first look at idle workers takes to come.
+    let ran = tool.run(&["run", "calls.jsonl", "--percent", "50", "--rate", "30"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains(": 60 ok; lost 0"), "{}", ran.stderr);
+}

@@ -68,8 +68,7 @@ pub(crate) async fn run(
     stop: Stop,
 ) -> Result<(), Failure> {
     // Every file is read before the first call: a missing one costs nothing then.
-    let read = |path: &PathBuf| Corpus::read(path);
-    let files: Vec<Corpus> = args.files.iter().map(read).collect::<Result<_, _>>()?;
+    let files = stop.before_calls(Corpus::read_all(args.files.clone())).await??;
     let folder = LedgerFolder::open(args.ledger.clone())?;
     let outputs = args.leaving.open()?;
     let record = args.record.as_deref();
@@ -77,10 +76,12 @@ pub(crate) async fn run(
     outputs.apart_from(read.clone().chain(record))?;
     record.map_or(Ok(()), |record| apart(record, read))?;
     let record = record.map(|path| Record::create(path, args.record_share, &config.shadow));
-    let record = Arc::new(Mutex::new(record.transpose()?));
+    let mut record = record.transpose()?;
     let percents = args.percent.map(Percents::all);
     let options = ShimOptions { percents, ledger: Some(folder.path().to_owned()) };
     let shim = Arc::new(stop.before_calls(Shim::start(&config, options)).await??);
+    record.as_mut().map_or(Ok(()), Record::begin)?;
+    let record = Arc::new(Mutex::new(record));
     let bar = progress::bar(files.iter().map(|file| file.len() as u64).sum());
     let load = load(&config, &args);
     let pace = Pace::of(args.rate, concurrency(&config, &args));
@@ -93,7 +94,7 @@ pub(crate) async fn run(
     let (pace, record_too) = (pace.clone(), Arc::clone(&record));
     let stage = Stage { shim: Arc::clone(&shim), pace, pool: args.pool, record: record_too };
     let plays = play_all(files, &stage, &mut books, &bar);
-    stop.draining(plays, config.worker.drain_timeout, drain).await?;
+    let played = stop.draining(plays, config.worker.drain_timeout, drain).await;
     bar.finish_and_clear();
     let recorded = lock(&record).take().map_or(Ok(()), Record::finish);
     let summary = books.close(&config, load, title(&args), outputs);
@@ -101,7 +102,7 @@ pub(crate) async fn run(
     let summary = summary?;
     let told = summary.tell(json);
     // The verdict first: it holds for a reader who has gone, too.
-    recorded.and(summary.verdict()).and(told)
+    recorded.and(summary.verdict()).and(played).and(told)
 }
 
 /// Plays one file after the other, and prints what comes of each line. A reader who has gone ends
@@ -112,7 +113,8 @@ async fn play_all(
     books: &mut Books,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
-    let mut is_read = true;
+    // Nor does one that can take no more, as a full disk; but that is told at the end.
+    let (mut is_read, mut printed) = (true, Ok(()));
     for file in files {
         let (_playing, mut results) = play(file, stage, books).map_err(Failure::failed)?;
         let mut waiting = BTreeMap::new();
@@ -125,12 +127,14 @@ async fn play_all(
             while let Some(output) = waiting.remove(&next) {
                 next += 1;
                 if is_read {
-                    is_read = stdout::is_read(stdout::line(&output))?;
+                    let read = stdout::is_read(stdout::line(&output));
+                    is_read = matches!(read, Ok(true));
+                    printed = printed.and(read.map(drop));
                 }
             }
         }
     }
-    Ok(())
+    printed
 }
 
 fn concurrency(config: &Config, args: &RunArgs) -> usize {

@@ -1,6 +1,6 @@
 //! `--record`: calls as they are made, for a shadow run.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Opens the file before the first call.
+    /// Opens the file before anything is started; what was in it stays until [`Self::begin`].
     ///
     /// # Errors
     /// If it cannot be written.
@@ -37,10 +37,25 @@ impl Record {
         share: Percent,
         config: &ShadowConfig,
     ) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| unwritable(path, &error))?;
         let redactor = Redactor::new(&config.redact).map_err(Failure::failed)?;
         let (path, file) = (path.to_owned(), BufWriter::new(file));
         Ok(Self { path, file, redactor, share, failed: None, unreadable: 0 })
+    }
+
+    /// The calls are about to begin: the record takes the place of an older one.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        let file = self.file.get_ref();
+        // A device or a FIFO holds nothing.
+        let emptied = file.metadata().and_then(|now| match now.is_file() {
+            true => file.set_len(0),
+            false => Ok(()),
+        });
+        emptied.map_err(|error| unwritable(&self.path, &error))
     }
 
     /// A call is about to be made. Sessions are recorded whole.
