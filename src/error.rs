@@ -197,7 +197,11 @@ impl CallError {
 }
 
 fn because(cause: Option<&str>) -> String {
-    let advice = || "; raise the pool's size or its queue_timeout".to_owned();
+    let advice = || {
+        "; raise the pool's size, or how long a call may wait ([v2] checkout_timeout, [v3] \
+         queue_timeout)"
+            .to_owned()
+    };
     cause.map_or_else(advice, |cause| format!("; no worker is ready: {cause}"))
 }
 

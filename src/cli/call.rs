@@ -7,7 +7,7 @@ use poolshift::clock::{Clock, millis};
 use poolshift::config::Config;
 use poolshift::v2_session_pool::V2SessionPool; // legacy
 use poolshift::v3_pool::V3Pool;
-use poolshift::{Answer, Args, Call, Lane, Pool, Shim, ShimError, ShimOptions};
+use poolshift::{Answer, Args, Call, CallError, Lane, Pool, Shim, ShimError, ShimOptions};
 use poolshift::{StartError, shim};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -104,13 +104,24 @@ fn report(lane: Lane, answer: Answer, as_json: bool) -> Result<(), Failure> {
         Ok(result) => stdout::line(result.get()),
         Err(error) => {
             let (outcome, ran) = (error.outcome().as_str(), error.ran().as_str());
+            let (error_type, traceback) = match &error {
+                CallError::Raised { error_type, traceback, .. } => {
+                    (error_type.as_deref(), &traceback[..])
+                }
+                _ => (None, &[][..]),
+            };
             if as_json {
                 stdout::json(&json!({
-                    "error": error.to_string(), "outcome": outcome, "ran": ran,
+                    "error": error.to_string(), "error_type": error_type, "traceback": traceback,
+                    "outcome": outcome, "ran": ran,
                     "lane": lane, "worker": worker, "total_ms": total_ms,
                 }))?;
             }
-            Err(Failure::Failed(format!("{outcome} in {lane} (ran: {ran}): {error}")))
+            let class = error_type.map(|class| format!("{class}: ")).unwrap_or_default();
+            let told = format!("{outcome} in {lane} (ran: {ran}): {class}{error}");
+            let lines = traceback.iter().flat_map(|part| part.lines());
+            let traceback: String = lines.map(|line| format!("\n  {line}")).collect();
+            Err(Failure::Failed(told + &traceback))
         }
     }
 }

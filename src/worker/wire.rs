@@ -169,7 +169,17 @@ impl ReplyDecoder {
                 parse(id, &frame).map(Some)
             }
             Ok(None) => Ok(None),
-            Err(error) => Err(format!("{error}; it begins with {}", quote(&start[..quoted]))),
+            // The codec knows one fault, a length above its limit.
+            Err(_) => {
+                let [a, b, c, d, ..] = start;
+                let (length, max) =
+                    (u32::from_be_bytes([a, b, c, d]), self.frames.max_frame_length());
+                Err(format!(
+                    "a frame of {length} bytes, above max_frame_bytes = {max}; raise that if it is \
+                     a reply, else something writes to the worker's stdout: it begins with {}",
+                    quote(&start[..quoted])
+                ))
+            }
         }
     }
 }

@@ -194,6 +194,9 @@ fn unready(limit: Duration, process: &PythonProcess) -> String {
 }
 
 fn stillborn(exit: &str, stderr: &str) -> String {
-    let said = stderr.replace('\n', "\n  ");
-    format!("the warm parent ended before it was ready ({exit}); its last stderr lines:\n  {said}")
+    let said = match stderr.trim_end() {
+        "" => "it wrote nothing to stderr".to_owned(),
+        lines => format!("its last stderr lines:\n  {}", lines.replace('\n', "\n  ")),
+    };
+    format!("the warm parent ended before it was ready ({exit}); {said}")
 }
