@@ -197,12 +197,8 @@ impl CallError {
 }
 
 fn because(cause: Option<&str>) -> String {
-    let advice = || {
-        "; raise the pool's size, or how long a call may wait ([v2] checkout_timeout, [v3] \
-         queue_timeout)"
-            .to_owned()
-    };
-    cause.map_or_else(advice, |cause| format!("; no worker is ready: {cause}"))
+    let advice = "; raise [v3] queue_timeout, [v2] checkout_timeout, or the pool's size";
+    cause.map_or_else(|| advice.to_owned(), |cause| format!("; no worker is ready: {cause}"))
 }
 
 /// Why a call was refused before it was queued or written.

@@ -76,6 +76,10 @@ async fn r13_killed_by_hand_is_heard_whatever_else_is_wrong_with_the_file() {
         service.replace(bytes);
         let what = String::from_utf8_lossy(bytes).into_owned();
         service.tells(&what, |told| told.killed && told.refused.is_some()).await;
+        let shown = service.tool(&["show"]);
+        let text = String::from_utf8_lossy(&shown.stdout);
+        assert_eq!(shown.status.code(), Some(1), "{what}: {shown:?}");
+        assert!(text.contains(", killed, ") && text.contains("REFUSES it"), "{what}: {text}");
         let killed = service.tool(&["kill", "--wait", "20s"]);
         assert!(killed.status.success(), "{what}: {killed:?}");
         assert!(service.told().refused.is_none(), "the tool's own file is not refused");

@@ -31,14 +31,18 @@ pub(super) fn file(paths: &RolloutPaths) -> Result<Option<RolloutFile>, Failure>
 }
 
 pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Result<(), Failure> {
-    let found = file(paths)?;
+    let board = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
+    let found = match file(paths) {
+        // When the file is no good, what goes on is asked for most.
+        Err(bad) if !as_json => return tell_processes(&board).and(Err(bad)),
+        found => found?,
+    };
     let says = found.clone().unwrap_or_default();
     let percents = says.percents.unwrap_or_default();
     let stages = says.stages(&percents).with_kill_switch(says.killed);
     let stage = stages.overall();
     let flag = says.flag.as_deref().unwrap_or(&config.rollout.flag);
-    let board = StatusBoard::beside(paths.file()).read().map_err(Failure::failed)?;
-    let Board { live, unreadable } = &board;
+    let live = &board.live;
     let rules = says.rules.list();
     let course = Course::of(paths, found.as_ref(), &board);
     if as_json {
@@ -82,20 +86,25 @@ pub(super) fn show(config: &Config, paths: &RolloutPaths, as_json: bool) -> Resu
     stdout::line(&format!("flag: {flag}"))?;
     tell_rules(config, &says.rules)?;
     course.lines().iter().try_for_each(|line| stdout::line(line))?;
-    for (pid, why) in unreadable {
+    tell_processes(&board)?;
+    if live.is_empty() { Ok(()) } else { tell_drain(&Drain::of(live), &percents) }
+}
+
+fn tell_processes(board: &Board) -> Result<(), Failure> {
+    for (pid, why) in &board.unreadable {
         stdout::aside(&format!("process {pid} cannot be understood: {why}"));
     }
     if board.is_empty() {
         stdout::line("no running process follows it")?;
     }
-    for status in live {
+    for status in &board.live {
         stdout::line(&in_force(status))?;
         // One that goes by the file alone, as all do by default, needs no list.
         for source in status.rollout.sources.iter().filter(|_| status.rollout.sources.len() > 1) {
             stdout::line(&format!("    {}", precedence(source)))?;
         }
     }
-    if live.is_empty() { Ok(()) } else { tell_drain(&Drain::of(live), &percents) }
+    Ok(())
 }
 
 fn tell_drain(drain: &Drain, percents: &Percents) -> Result<(), Failure> {
