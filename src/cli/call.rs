@@ -117,8 +117,7 @@ fn report(lane: Lane, answer: Answer, as_json: bool) -> Result<(), Failure> {
                     "lane": lane, "worker": worker, "total_ms": total_ms,
                 }))?;
             }
-            let class = error_type.map(|class| format!("{class}: ")).unwrap_or_default();
-            let told = format!("{outcome} in {lane} (ran: {ran}): {class}{error}");
+            let told = format!("{outcome} in {lane} (ran: {ran}): {error}");
             let lines = traceback.iter().flat_map(|part| part.lines());
             let traceback: String = lines.map(|line| format!("\n  {line}")).collect();
             Err(Failure::Failed(told + &traceback))

@@ -175,8 +175,8 @@ impl ReplyDecoder {
                 let (length, max) =
                     (u32::from_be_bytes([a, b, c, d]), self.frames.max_frame_length());
                 Err(format!(
-                    "a frame of {length} bytes, above max_frame_bytes = {max}; raise that if it is \
-                     a reply, else something writes to the worker's stdout: it begins with {}",
+                    "a frame of {length} bytes, above max_frame_bytes = {max} (raise that if it is \
+                     a reply, else something writes to the worker's stdout); it begins with {}",
                     quote(&start[..quoted])
                 ))
             }
