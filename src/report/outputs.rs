@@ -281,8 +281,9 @@ pub fn write_hgrm(folder: &Path, run: &Run) -> Result<Vec<PathBuf>, FileError> {
     let write = |lane: Lane| {
         let path = folder.join(format!("{lane}.hgrm"));
         let series = run.series(Span::Response, |kind| kind.lane == Some(lane));
-        fs::write(&path, hgrm::text(&series)).map_err(io("write", &path))?;
-        Ok(path)
+        let text = hgrm::text(&series);
+        let whole = Output::create(&path)?.write(|out| out.write_all(text.as_bytes()))?;
+        whole.keep("percentiles").map(|_| path)
     };
     run.lanes().into_iter().map(write).collect()
 }

@@ -84,13 +84,12 @@ impl Verdict {
                 findings.extend(empty(&record.books));
                 findings.extend(censored(&record.books));
                 findings.extend(cut_short(&record.books));
-                if let Some(offered) = offered_per_s {
-                    let pace = pace(record, offered, achieved_per_s);
-                    is_saturated = pace.grade == Grade::Invalid;
-                    findings.push(pace);
-                } else {
-                    findings.extend(turned_away(record, "call less at once"));
-                }
+                let load = match offered_per_s {
+                    Some(offered) => Some(pace(record, offered, achieved_per_s)),
+                    None => turned_away(record, "call less at once"),
+                };
+                is_saturated = load.as_ref().is_some_and(|load| load.grade == Grade::Invalid);
+                findings.extend(load);
                 findings.push(generator(run, record));
             }
         }

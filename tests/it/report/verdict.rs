@@ -71,12 +71,13 @@ fn a_service_that_turns_calls_away_is_not_measured_by_a_closed_loop_either() {
         }
         let mut run = close(recorder, 1000.0);
         run.record.as_mut().unwrap().load = Load::Closed { concurrency: 4 };
-        worst(&run)
+        (Verdict::of(&run).is_saturated, worst(&run))
     };
-    let (grade, text) = with_rejected(50);
-    assert!(grade == Grade::Invalid && text.starts_with("saturated: 2.0 %"), "{text}");
-    assert!(text.contains("call less at once"), "{text}");
-    assert!(with_rejected(200).0 < Grade::Invalid);
+    let (is_saturated, (grade, text)) = with_rejected(50);
+    assert!(is_saturated && grade == Grade::Invalid, "{text}");
+    assert!(text.starts_with("saturated: 2.0 %") && text.contains("call less at once"), "{text}");
+    let (is_saturated, (grade, text)) = with_rejected(200);
+    assert!(!is_saturated && grade < Grade::Invalid, "{text}");
 }
 
 #[test]
